@@ -1,0 +1,230 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/karov-crm/karov/plugins/wire"
+	wirev1 "github.com/karov-crm/karov/plugins/wire/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// Deadlines of the calls to the host, where the plugin's own context has none that is nearer.
+const (
+	deliverWithin = 10 * time.Minute
+	callWithin    = 30 * time.Second
+)
+
+// host is Host over the line.
+type host struct {
+	client wirev1.HostClient
+	log    *slog.Logger
+}
+
+// Log is the host's log.
+func (h *host) Log() *slog.Logger { return h.log }
+
+// Deliver streams the message to the host and returns when the host has it on disk.
+func (h *host) Deliver(ctx context.Context, m Message) error {
+	ctx, cancel := context.WithTimeout(ctx, deliverWithin)
+	defer cancel()
+	head := messageHead(m)
+	if proto.Size(head) > wire.MaxMessage-wire.ChunkSize {
+		return Permanent("message.head-too-large", nil)
+	}
+	stream, err := h.client.Receive(ctx)
+	if err != nil {
+		return fromWire(err)
+	}
+	err = stream.Send(&wirev1.ReceiveRequest{Step: &wirev1.ReceiveRequest_Message{Message: head}})
+	if err == nil {
+		err = sendParts(stream, m)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err // the stream is cut by cancel: the host throws away what it has
+	}
+	// After io.EOF the host has ended the call, and its answer says why.
+	_, err = stream.CloseAndRecv()
+	return fromWire(err)
+}
+
+func messageHead(m Message) *wirev1.Message {
+	head := &wirev1.Message{
+		Channel: wire.Valid(m.Channel), Account: wire.Valid(m.Account), ExternalId: wire.Valid(m.ExternalID),
+		From: partyToWire(m.From), To: partiesToWire(m.To), Cc: partiesToWire(m.CC),
+		Subject: wire.Valid(m.Subject), Automatic: m.Automatic, Notice: wire.Valid(m.Notice), Cursor: wire.Valid(m.Cursor),
+		HasRaw: m.Raw != nil,
+	}
+	for _, id := range m.InReplyTo {
+		head.InReplyTo = append(head.InReplyTo, wire.Valid(id))
+	}
+	if at := timestamppb.New(m.SentAt); !m.SentAt.IsZero() && at.IsValid() {
+		head.SentAt = at
+	}
+	if m.Raw != nil {
+		head.Raw = fileToWire(*m.Raw)
+	}
+	for _, f := range m.Attachments {
+		head.Attachments = append(head.Attachments, fileToWire(f))
+	}
+	return head
+}
+
+func partyToWire(p Party) *wirev1.Party {
+	return &wirev1.Party{Handle: wire.Valid(p.Handle), Name: wire.Valid(p.Name)}
+}
+
+func partiesToWire(in []Party) []*wirev1.Party {
+	out := make([]*wirev1.Party, 0, len(in))
+	for _, p := range in {
+		out = append(out, partyToWire(p))
+	}
+	return out
+}
+
+func fileToWire(f File) *wirev1.File {
+	return &wirev1.File{Name: wire.Valid(f.Name), Type: wire.Valid(f.Type), Inline: f.Inline, Size: max(f.Size, 0)}
+}
+
+type receiveStream = grpc.ClientStreamingClient[wirev1.ReceiveRequest, wirev1.ReceiveResponse]
+
+// sendParts streams what follows the head, in the order of the contract.
+func sendParts(stream receiveStream, m Message) error {
+	if m.Raw != nil {
+		if err := sendFile(stream, wirev1.Part_PART_RAW, 0, *m.Raw); err != nil {
+			return err
+		}
+	}
+	if err := sendText(stream, wirev1.Part_PART_TEXT, m.Text); err != nil {
+		return err
+	}
+	if err := sendText(stream, wirev1.Part_PART_HTML, m.HTML); err != nil {
+		return err
+	}
+	for i, f := range m.Attachments {
+		if err := sendFile(stream, wirev1.Part_PART_ATTACHMENT, uint32(i), f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sendText(stream receiveStream, part wirev1.Part, text string) error {
+	for b := []byte(wire.Valid(text)); len(b) > 0; {
+		n := min(len(b), wire.ChunkSize)
+		if err := sendChunk(stream, &wirev1.Chunk{Part: part, Data: b[:n]}); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+func sendFile(stream receiveStream, part wirev1.Part, index uint32, f File) error {
+	if f.Open == nil {
+		return Permanent("message.file-unreadable", fmt.Errorf("%s has no Open", f.Name))
+	}
+	r, err := f.Open()
+	if err != nil {
+		return Temporary("message.file-unreadable", err)
+	}
+	defer r.Close()
+	buf := make([]byte, wire.ChunkSize)
+	for {
+		n, err := io.ReadFull(r, buf)
+		if n > 0 {
+			if err := sendChunk(stream, &wirev1.Chunk{Part: part, Attachment: index, Data: buf[:n]}); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return nil
+		case err != nil:
+			return Temporary("message.file-unreadable", err)
+		}
+	}
+}
+
+func sendChunk(stream receiveStream, c *wirev1.Chunk) error {
+	return stream.Send(&wirev1.ReceiveRequest{Step: &wirev1.ReceiveRequest_Chunk{Chunk: c}})
+}
+
+// Cursor asks the host how far the plugin is.
+func (h *host) Cursor(ctx context.Context, account string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
+	answer, err := h.client.Cursor(ctx, &wirev1.CursorRequest{Account: wire.Valid(account)})
+	if err != nil {
+		return "", fromWire(err)
+	}
+	return answer.GetCursor(), nil
+}
+
+// SaveCursor keeps a cursor without a message.
+func (h *host) SaveCursor(ctx context.Context, account, cursor string) error {
+	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
+	_, err := h.client.SaveCursor(ctx, &wirev1.SaveCursorRequest{
+		Account: wire.Valid(account), Cursor: wire.Valid(cursor),
+	})
+	return fromWire(err)
+}
+
+// Report tells the administrator how an account fares.
+func (h *host) Report(ctx context.Context, r Health) error {
+	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
+	_, err := h.client.Report(ctx, &wirev1.ReportRequest{
+		Account: wire.Valid(r.Account), Ok: r.OK, Key: wire.Valid(r.Key),
+		Params: validParams(r.Params), Detail: wire.Valid(r.Detail),
+	})
+	return fromWire(err)
+}
+
+// open reads a file of a message that is being sent. The reader ends with ctx, which is that of the Send.
+func (h *host) open(ctx context.Context, handle string) (io.ReadCloser, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	stream, err := h.client.ReadFile(ctx, &wirev1.ReadFileRequest{Handle: handle})
+	if err != nil {
+		cancel()
+		return nil, fromWire(err)
+	}
+	return &hostFile{stream: stream, cancel: cancel}, nil
+}
+
+// hostFile is a file that lies with the host.
+type hostFile struct {
+	stream grpc.ServerStreamingClient[wirev1.ReadFileResponse]
+	cancel context.CancelFunc
+	rest   []byte
+}
+
+// Read gives the next bytes.
+func (f *hostFile) Read(p []byte) (int, error) {
+	for len(f.rest) == 0 {
+		answer, err := f.stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return 0, io.EOF
+		}
+		if err != nil {
+			return 0, fromWire(err)
+		}
+		f.rest = answer.GetData()
+	}
+	n := copy(p, f.rest)
+	f.rest = f.rest[n:]
+	return n, nil
+}
+
+// Close lets go of the file.
+func (f *hostFile) Close() error {
+	f.cancel()
+	return nil
+}

@@ -1,0 +1,80 @@
+// Package wire is the contract between Karov and its plugins: the .proto files, the code generated from them (v1), and
+// the few lines that both ends of the line must agree on.
+//
+// It owns the names of the environment, the handshake, the token that each call carries, the check of the peer's
+// process, the limits, and how an error crosses the line. The .proto files are the reference manual for a plugin in
+// any other language; v1/base.proto begins with how a plugin starts.
+//
+// It promises that what was released never changes its meaning: field numbers are never used again, and a test
+// compares the contract with the one that was released (testdata/v1.binpb).
+//
+// It will not start processes (appliance/plugin does) and is not for authors of plugins (plugins/sdk is).
+package wire
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+)
+
+// The contract's version, and its limits.
+const (
+	APIMajor = 1
+	APIMinor = 0
+
+	MaxMessage = 4 << 20   // bytes of one gRPC message
+	ChunkSize  = 256 << 10 // bytes of one chunk of a stream
+)
+
+// The environment of a plugin, beside what go-plugin puts there.
+const (
+	EnvCookie     = "KAROV_PLUGIN"
+	EnvLifeFD     = "KAROV_LIFE_FD"
+	EnvHostSocket = "KAROV_HOST_SOCKET"
+	EnvSocketDir  = "PLUGIN_UNIX_SOCKET_DIR"
+	EnvProtocols  = "PLUGIN_PROTOCOL_VERSIONS"
+
+	// Cookie is the value of EnvCookie. It is no secret: it keeps a person from starting a plugin by hand.
+	Cookie = "karov.plugin.v1"
+)
+
+// ServiceChannel is the full name of the service Channel, as Info lists it.
+const ServiceChannel = "karov.plugin.v1.Channel"
+
+// HealthService is the name under which a plugin answers a health check.
+const HealthService = goplugin.GRPCServiceName
+
+// API gives the contract's version as it stands in Info.
+func API() string { return fmt.Sprintf("%d.%d", APIMajor, APIMinor) }
+
+// Handshake is what both ends give to go-plugin.
+func Handshake() goplugin.HandshakeConfig {
+	return goplugin.HandshakeConfig{ProtocolVersion: APIMajor, MagicCookieKey: EnvCookie, MagicCookieValue: Cookie}
+}
+
+// Line is the one "plugin" that both ends give to go-plugin: on the plugin's side Register adds its services to the
+// server, on Karov's side dispensing it gives the connection.
+type Line struct {
+	goplugin.NetRPCUnsupportedPlugin
+	Register func(*grpc.Server)
+}
+
+// LineName is the name of Line in go-plugin's set.
+const LineName = "karov"
+
+// GRPCServer adds the services of the plugin. The broker stays unused: Karov has a socket of its own for callbacks.
+func (l *Line) GRPCServer(_ *goplugin.GRPCBroker, s *grpc.Server) error {
+	l.Register(s)
+	return nil
+}
+
+// GRPCClient gives the *grpc.ClientConn to the plugin.
+func (l *Line) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, c *grpc.ClientConn) (any, error) {
+	return c, nil
+}
+
+// Valid makes s fit for a protobuf string: bytes that are no UTF-8 become U+FFFD.
+func Valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
