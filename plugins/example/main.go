@@ -55,7 +55,7 @@ func (f *folder) Run(ctx context.Context, h sdk.Host) error {
 
 // look brings what lies in in/. A file leaves in/ only after the host has its message on disk.
 func (f *folder) look(ctx context.Context, h sdk.Host) error {
-	for _, dir := range []string{"in", "done", "refused", "out"} {
+	for _, dir := range []string{"in", "done", "refused"} {
 		if err := os.MkdirAll(filepath.Join(f.path, dir), 0o700); err != nil {
 			return err
 		}
@@ -120,6 +120,9 @@ func (f *folder) Send(_ context.Context, _ sdk.Host, out sdk.Outgoing) (sdk.Rece
 
 // write makes the file whole or not at all.
 func write(name string, open func() (io.ReadCloser, error)) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
 	r, err := open()
 	if err != nil {
 		return err

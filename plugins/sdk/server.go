@@ -68,7 +68,7 @@ func (s *server) Configure(ctx context.Context, r *wirev1.ConfigureRequest) (*wi
 	answer := &wirev1.ConfigureResponse{}
 	if l, ok := s.ch.(AccountLister); ok {
 		for _, a := range l.Accounts() {
-			answer.Accounts = append(answer.Accounts, wire.Valid(a))
+			answer.Accounts = append(answer.Accounts, &wirev1.Account{Account: wire.Valid(a)})
 		}
 	}
 	s.beginRun()

@@ -321,7 +321,7 @@ type ConfigureResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The office's own accounts that this configuration opens, "office@example.com". May be empty where the plugin
 	// learns them only later: then Host.Report makes them known.
-	Accounts      []string `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	Accounts      []*Account `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -356,11 +356,64 @@ func (*ConfigureResponse) Descriptor() ([]byte, []int) {
 	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *ConfigureResponse) GetAccounts() []string {
+func (x *ConfigureResponse) GetAccounts() []*Account {
 	if x != nil {
 		return x.Accounts
 	}
 	return nil
+}
+
+// Account is one of the office's own accounts.
+type Account struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Channel       string                 `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"` // may be left empty where plugin.yaml provides a single channel
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Account) Reset() {
+	*x = Account{}
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Account) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Account) ProtoMessage() {}
+
+func (x *Account) ProtoReflect() protoreflect.Message {
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Account.ProtoReflect.Descriptor instead.
+func (*Account) Descriptor() ([]byte, []int) {
+	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Account) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Account) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
 }
 
 // DrainRequest says how long there is.
@@ -373,7 +426,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[4]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -385,7 +438,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[4]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -398,7 +451,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{4}
+	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DrainRequest) GetWithin() *durationpb.Duration {
@@ -417,7 +470,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[5]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +482,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[5]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +495,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{5}
+	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{6}
 }
 
 // ShutdownRequest is empty.
@@ -454,7 +507,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[6]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +519,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[6]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +532,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{6}
+	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{7}
 }
 
 // ShutdownResponse is empty.
@@ -491,7 +544,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[7]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -503,7 +556,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[7]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -516,7 +569,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{7}
+	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{8}
 }
 
 // Fault is the detail of a gRPC status. Without it the code decides:
@@ -537,7 +590,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[8]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -549,7 +602,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[8]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -562,7 +615,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{8}
+	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Fault) GetKind() Kind {
@@ -612,7 +665,7 @@ type Fault_Field struct {
 
 func (x *Fault_Field) Reset() {
 	*x = Fault_Field{}
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[10]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +677,7 @@ func (x *Fault_Field) String() string {
 func (*Fault_Field) ProtoMessage() {}
 
 func (x *Fault_Field) ProtoReflect() protoreflect.Message {
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[10]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +690,7 @@ func (x *Fault_Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault_Field.ProtoReflect.Descriptor instead.
 func (*Fault_Field) Descriptor() ([]byte, []int) {
-	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{8, 0}
+	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{9, 0}
 }
 
 func (x *Fault_Field) GetName() string {
@@ -680,9 +733,12 @@ const file_karov_plugin_v1_base_proto_rawDesc = "" +
 	"\x06values\x18\x01 \x03(\v2-.karov.plugin.v1.ConfigureRequest.ValuesEntryR\x06values\x1a9\n" +
 	"\vValuesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"/\n" +
-	"\x11ConfigureResponse\x12\x1a\n" +
-	"\baccounts\x18\x01 \x03(\tR\baccounts\"A\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"I\n" +
+	"\x11ConfigureResponse\x124\n" +
+	"\baccounts\x18\x01 \x03(\v2\x18.karov.plugin.v1.AccountR\baccounts\"=\n" +
+	"\aAccount\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x18\n" +
+	"\achannel\x18\x02 \x01(\tR\achannel\"A\n" +
 	"\fDrainRequest\x121\n" +
 	"\x06within\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x06within\"\x0f\n" +
 	"\rDrainResponse\"\x11\n" +
@@ -734,44 +790,46 @@ func file_karov_plugin_v1_base_proto_rawDescGZIP() []byte {
 }
 
 var file_karov_plugin_v1_base_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_karov_plugin_v1_base_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_karov_plugin_v1_base_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_karov_plugin_v1_base_proto_goTypes = []any{
 	(Kind)(0),                   // 0: karov.plugin.v1.Kind
 	(*InfoRequest)(nil),         // 1: karov.plugin.v1.InfoRequest
 	(*InfoResponse)(nil),        // 2: karov.plugin.v1.InfoResponse
 	(*ConfigureRequest)(nil),    // 3: karov.plugin.v1.ConfigureRequest
 	(*ConfigureResponse)(nil),   // 4: karov.plugin.v1.ConfigureResponse
-	(*DrainRequest)(nil),        // 5: karov.plugin.v1.DrainRequest
-	(*DrainResponse)(nil),       // 6: karov.plugin.v1.DrainResponse
-	(*ShutdownRequest)(nil),     // 7: karov.plugin.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),    // 8: karov.plugin.v1.ShutdownResponse
-	(*Fault)(nil),               // 9: karov.plugin.v1.Fault
-	nil,                         // 10: karov.plugin.v1.ConfigureRequest.ValuesEntry
-	(*Fault_Field)(nil),         // 11: karov.plugin.v1.Fault.Field
-	nil,                         // 12: karov.plugin.v1.Fault.ParamsEntry
-	nil,                         // 13: karov.plugin.v1.Fault.Field.ParamsEntry
-	(*durationpb.Duration)(nil), // 14: google.protobuf.Duration
+	(*Account)(nil),             // 5: karov.plugin.v1.Account
+	(*DrainRequest)(nil),        // 6: karov.plugin.v1.DrainRequest
+	(*DrainResponse)(nil),       // 7: karov.plugin.v1.DrainResponse
+	(*ShutdownRequest)(nil),     // 8: karov.plugin.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),    // 9: karov.plugin.v1.ShutdownResponse
+	(*Fault)(nil),               // 10: karov.plugin.v1.Fault
+	nil,                         // 11: karov.plugin.v1.ConfigureRequest.ValuesEntry
+	(*Fault_Field)(nil),         // 12: karov.plugin.v1.Fault.Field
+	nil,                         // 13: karov.plugin.v1.Fault.ParamsEntry
+	nil,                         // 14: karov.plugin.v1.Fault.Field.ParamsEntry
+	(*durationpb.Duration)(nil), // 15: google.protobuf.Duration
 }
 var file_karov_plugin_v1_base_proto_depIdxs = []int32{
-	10, // 0: karov.plugin.v1.ConfigureRequest.values:type_name -> karov.plugin.v1.ConfigureRequest.ValuesEntry
-	14, // 1: karov.plugin.v1.DrainRequest.within:type_name -> google.protobuf.Duration
-	0,  // 2: karov.plugin.v1.Fault.kind:type_name -> karov.plugin.v1.Kind
-	12, // 3: karov.plugin.v1.Fault.params:type_name -> karov.plugin.v1.Fault.ParamsEntry
-	11, // 4: karov.plugin.v1.Fault.fields:type_name -> karov.plugin.v1.Fault.Field
-	13, // 5: karov.plugin.v1.Fault.Field.params:type_name -> karov.plugin.v1.Fault.Field.ParamsEntry
-	1,  // 6: karov.plugin.v1.Base.Info:input_type -> karov.plugin.v1.InfoRequest
-	3,  // 7: karov.plugin.v1.Base.Configure:input_type -> karov.plugin.v1.ConfigureRequest
-	5,  // 8: karov.plugin.v1.Base.Drain:input_type -> karov.plugin.v1.DrainRequest
-	7,  // 9: karov.plugin.v1.Base.Shutdown:input_type -> karov.plugin.v1.ShutdownRequest
-	2,  // 10: karov.plugin.v1.Base.Info:output_type -> karov.plugin.v1.InfoResponse
-	4,  // 11: karov.plugin.v1.Base.Configure:output_type -> karov.plugin.v1.ConfigureResponse
-	6,  // 12: karov.plugin.v1.Base.Drain:output_type -> karov.plugin.v1.DrainResponse
-	8,  // 13: karov.plugin.v1.Base.Shutdown:output_type -> karov.plugin.v1.ShutdownResponse
-	10, // [10:14] is the sub-list for method output_type
-	6,  // [6:10] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	11, // 0: karov.plugin.v1.ConfigureRequest.values:type_name -> karov.plugin.v1.ConfigureRequest.ValuesEntry
+	5,  // 1: karov.plugin.v1.ConfigureResponse.accounts:type_name -> karov.plugin.v1.Account
+	15, // 2: karov.plugin.v1.DrainRequest.within:type_name -> google.protobuf.Duration
+	0,  // 3: karov.plugin.v1.Fault.kind:type_name -> karov.plugin.v1.Kind
+	13, // 4: karov.plugin.v1.Fault.params:type_name -> karov.plugin.v1.Fault.ParamsEntry
+	12, // 5: karov.plugin.v1.Fault.fields:type_name -> karov.plugin.v1.Fault.Field
+	14, // 6: karov.plugin.v1.Fault.Field.params:type_name -> karov.plugin.v1.Fault.Field.ParamsEntry
+	1,  // 7: karov.plugin.v1.Base.Info:input_type -> karov.plugin.v1.InfoRequest
+	3,  // 8: karov.plugin.v1.Base.Configure:input_type -> karov.plugin.v1.ConfigureRequest
+	6,  // 9: karov.plugin.v1.Base.Drain:input_type -> karov.plugin.v1.DrainRequest
+	8,  // 10: karov.plugin.v1.Base.Shutdown:input_type -> karov.plugin.v1.ShutdownRequest
+	2,  // 11: karov.plugin.v1.Base.Info:output_type -> karov.plugin.v1.InfoResponse
+	4,  // 12: karov.plugin.v1.Base.Configure:output_type -> karov.plugin.v1.ConfigureResponse
+	7,  // 13: karov.plugin.v1.Base.Drain:output_type -> karov.plugin.v1.DrainResponse
+	9,  // 14: karov.plugin.v1.Base.Shutdown:output_type -> karov.plugin.v1.ShutdownResponse
+	11, // [11:15] is the sub-list for method output_type
+	7,  // [7:11] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_karov_plugin_v1_base_proto_init() }
@@ -785,7 +843,7 @@ func file_karov_plugin_v1_base_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karov_plugin_v1_base_proto_rawDesc), len(file_karov_plugin_v1_base_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,245 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/karov-crm/karov/plugins/wire"
+)
+
+// lifeFD is the number of the inherited file in the plugin: the first after standard error.
+const lifeFD = 3
+
+// pipesOutlive is how long standard output and error are read after the process ended. A child of the plugin may hold
+// them open for ever.
+const pipesOutlive = 500 * time.Millisecond
+
+// spawner starts processes from one thread of its own. The kernel kills a child when the *thread* that started it
+// ends (Pdeathsig), and Go ends threads as it likes.
+type spawner struct {
+	once sync.Once
+	jobs chan func()
+	done chan struct{}
+}
+
+func newSpawner() *spawner {
+	s := &spawner{jobs: make(chan func()), done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		for job := range s.jobs {
+			job()
+		}
+	}()
+	return s
+}
+
+func (s *spawner) start(c *exec.Cmd) error {
+	result := make(chan error, 1)
+	s.jobs <- func() { result <- c.Start() }
+	return <-result
+}
+
+// close ends the thread, and with it whatever it started that still lives.
+func (s *spawner) close() {
+	s.once.Do(func() { close(s.jobs) })
+	<-s.done
+}
+
+// process is one start of a plugin's program. It is the runner that go-plugin drives.
+type process struct {
+	spawner *spawner
+	binary  string
+	dir     string // working directory
+	sockets string // folder of the two sockets
+	token   wire.Token
+	env     []string
+
+	cmd            *exec.Cmd
+	stdout, stderr *os.File // our ends
+	life           *os.File // our end: the plugin sees its end when we are gone
+	pid            atomic.Int64
+	exited         chan struct{}
+	exitErr        error         // set before exited is closed
+	readOut        chan struct{} // closed when standard error was read to its end
+	letGo          sync.Once
+	readOutOnce    sync.Once
+}
+
+// Start starts the program.
+func (p *process) Start(context.Context) error {
+	var theirs []*os.File
+	defer func() { closeAll(theirs...) }()
+	pipe := func(ours **os.File, weRead bool) (*os.File, error) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return nil, err
+		}
+		mine, their := w, r
+		if weRead {
+			mine, their = r, w
+		}
+		*ours = mine
+		theirs = append(theirs, their)
+		return their, nil
+	}
+	stdout, err1 := pipe(&p.stdout, true)
+	stderr, err2 := pipe(&p.stderr, true)
+	life, err3 := pipe(&p.life, false)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		closeAll(p.stdout, p.stderr, p.life)
+		return fmt.Errorf("make the pipes: %w", err)
+	}
+	if _, err := p.life.WriteString(string(p.token) + "\n"); err != nil { // fits into the pipe: never waits
+		closeAll(p.stdout, p.stderr, p.life)
+		return fmt.Errorf("pass the token: %w", err)
+	}
+	p.cmd = &exec.Cmd{
+		Path: p.binary, Args: []string{p.binary}, Dir: p.dir, Env: p.env,
+		Stdout: stdout, Stderr: stderr, ExtraFiles: []*os.File{life},
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
+	}
+	if err := p.spawner.start(p.cmd); err != nil {
+		closeAll(p.stdout, p.stderr, p.life)
+		return fmt.Errorf("start the program: %w", err)
+	}
+	p.pid.Store(int64(p.cmd.Process.Pid))
+	go p.wait()
+	return nil
+}
+
+func closeAll(files ...*os.File) {
+	for _, f := range files {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+}
+
+// wait reaps the process. The pipes get a deadline, since go-plugin asks for the end only after both were read out.
+func (p *process) wait() {
+	p.exitErr = p.cmd.Wait()
+	p.release()
+	_ = p.stdout.SetReadDeadline(time.Now().Add(pipesOutlive))
+	_ = p.stderr.SetReadDeadline(time.Now().Add(pipesOutlive))
+	time.AfterFunc(2*pipesOutlive, func() { closeAll(p.stdout, p.stderr) })
+	close(p.exited)
+}
+
+// lastLines waits until what the ended process printed was read.
+func (p *process) lastLines() {
+	select {
+	case <-p.readOut:
+	case <-time.After(2 * pipesOutlive):
+	}
+}
+
+// release ends the inherited file: the plugin takes it as the end of the host.
+func (p *process) release() { p.letGo.Do(func() { _ = p.life.Close() }) }
+
+// Wait waits until the process ended.
+func (p *process) Wait(context.Context) error {
+	<-p.exited
+	return p.exitErr
+}
+
+// Kill is kill, as go-plugin wants it.
+func (p *process) Kill(context.Context) error { return p.kill() }
+
+// kill ends the process at once. os.Process signals through a pidfd, so the signal cannot hit a stranger who got the
+// number, and SIGKILL reaches a stopped process too.
+func (p *process) kill() error {
+	if p.cmd == nil || p.cmd.Process == nil {
+		return nil
+	}
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}
+
+// Stdout is where the handshake comes from.
+func (p *process) Stdout() io.ReadCloser { return p.stdout }
+
+// Stderr is where log lines come from.
+func (p *process) Stderr() io.ReadCloser { return &lastReader{p} }
+
+// lastReader tells when standard error was read to its end.
+type lastReader struct{ p *process }
+
+// Read reads what the plugin printed.
+func (r *lastReader) Read(b []byte) (int, error) {
+	n, err := r.p.stderr.Read(b)
+	if err != nil {
+		r.p.readOutOnce.Do(func() { close(r.p.readOut) })
+	}
+	return n, err
+}
+
+// Close closes our end.
+func (r *lastReader) Close() error { return r.p.stderr.Close() }
+
+// Name is the program's path.
+func (p *process) Name() string { return p.binary }
+
+// ID is the process id.
+func (p *process) ID() string { return strconv.FormatInt(p.pid.Load(), 10) }
+
+// Diagnose has nothing to add to what the log says.
+func (p *process) Diagnose(context.Context) string { return "" }
+
+// PluginToHost takes the address that the plugin announced. Only a socket in the plugin's own folder is accepted, and
+// it gets the name that everybody expects.
+func (p *process) PluginToHost(network, addr string) (string, string, error) {
+	if network != "unix" || filepath.Dir(addr) != p.sockets {
+		return "", "", fmt.Errorf("the plugin announced %s %s, which is not in its folder", network, wire.Cut(addr, 200))
+	}
+	st, err := os.Lstat(addr)
+	if err != nil {
+		return "", "", fmt.Errorf("look at the plugin's socket: %w", err)
+	}
+	if st.Mode().Type() != os.ModeSocket || filepath.Base(addr) == hostSocket {
+		return "", "", errors.New("the plugin announced something that is no socket of its own")
+	}
+	path := filepath.Join(p.sockets, pluginSocket)
+	if err := os.Rename(addr, path); err != nil {
+		return "", "", fmt.Errorf("name the plugin's socket: %w", err)
+	}
+	return network, path, nil
+}
+
+// HostToPlugin changes nothing: both see the same files.
+func (p *process) HostToPlugin(network, addr string) (string, string, error) {
+	return network, addr, nil
+}
+
+// environment is all that a plugin finds in its environment. Nothing of the host's own leaks: it may hold secrets.
+func (p *process) environment() []string {
+	env := []string{
+		wire.EnvCookie + "=" + wire.Cookie,
+		wire.EnvProtocols + "=" + strconv.Itoa(wire.APIMajor),
+		wire.EnvSocketDir + "=" + p.sockets,
+		wire.EnvHostSocket + "=" + filepath.Join(p.sockets, hostSocket),
+		wire.EnvLifeFD + "=" + strconv.Itoa(lifeFD),
+		"HOME=" + p.dir,
+		"TMPDIR=" + p.dir,
+	}
+	for _, name := range []string{"TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		if v, ok := os.LookupEnv(name); ok && !strings.ContainsRune(v, 0) {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}

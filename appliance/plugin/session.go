@@ -1,0 +1,274 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/plugins/wire"
+	wirev1 "github.com/karov-crm/karov/plugins/wire/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// The two sockets of a plugin.
+const (
+	pluginSocket = "plugin.sock"
+	hostSocket   = "host.sock"
+
+	// anySocket is as long as any name under which a plugin makes its socket before it gets the name above.
+	anySocket = "plugin4294967295"
+
+	maxSocketPath = 99 // the kernel takes 107; the rest is left for those who count differently
+)
+
+func (h *Host) socketDir(id string) string { return filepath.Join(h.o.RunDir, "p", id) }
+
+// checkSockets refuses a folder so deep that no socket can be made in it.
+func (h *Host) checkSockets(id string) error {
+	path := filepath.Join(h.socketDir(id), anySocket)
+	if len(path) > maxSocketPath {
+		return fault.New(fault.Invalid, "plugin.socket-path-too-long", "path", path, "limit", maxSocketPath)
+	}
+	return nil
+}
+
+// session is one start of a plugin: the process, both sockets, the token.
+type session struct {
+	p       *supervised
+	dir     string // of the sockets
+	peer    wire.Peer
+	token   wire.Token
+	process *process
+	server  *grpc.Server // ours, on host.sock
+	rpc     goplugin.ClientProtocol
+	base    wirev1.BaseClient
+	channel wirev1.ChannelClient
+	files   *fileHandles
+	taking  chan struct{} // one place for each message that is being received
+
+	configuring sync.Mutex
+	configured  atomic.Bool
+	refused     atomic.Bool // the configuration is wrong: no use to give it again
+}
+
+// begin starts the process and asks it who it is. On an error nothing is left behind.
+func (p *supervised) begin(ctx context.Context) (*session, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.host.o.Timing.Start)
+	defer cancel()
+	s := &session{
+		p: p, dir: p.host.socketDir(p.m.ID), token: wire.NewToken(), files: newFileHandles(),
+		taking: make(chan struct{}, receivesAtOnce),
+	}
+	s.peer = wire.Peer{PID: s.pid, UID: os.Geteuid()}
+	work := filepath.Join(p.host.o.DataDir, p.m.ID)
+	if err := os.MkdirAll(work, 0o700); err != nil {
+		return nil, fmt.Errorf("make the plugin's folder: %w", err)
+	}
+	s.process = &process{
+		spawner: p.host.spawner, binary: filepath.Join(p.m.dir, p.m.Binary), dir: work,
+		sockets: s.dir, token: s.token, exited: make(chan struct{}), readOut: make(chan struct{}),
+	}
+	s.process.env = s.process.environment()
+	p.log.forget()
+	if err := s.serve(); err != nil {
+		return nil, err
+	}
+	if err := s.connect(ctx); err != nil {
+		s.close()
+		if s.pid() != 0 {
+			s.process.lastLines()
+		}
+		return nil, fault.Wrap(errors.Join(err, p.log.lastWords()), fault.Unavailable, "plugin.not-started")
+	}
+	if err := s.introduce(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *session) pid() int { return int(s.process.pid.Load()) }
+
+// serve makes the folder of the sockets anew and listens on ours.
+func (s *session) serve() error {
+	if err := os.RemoveAll(s.dir); err != nil {
+		return fmt.Errorf("clear the folder of the sockets: %w", err)
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fmt.Errorf("make the folder of the sockets: %w", err)
+	}
+	l, err := net.Listen("unix", filepath.Join(s.dir, hostSocket))
+	if err != nil {
+		return fmt.Errorf("listen for the plugin: %w", err)
+	}
+	opts := append(wire.ServerOptions(s.token, s.peer),
+		grpc.MaxConcurrentStreams(32), grpc.WaitForHandlers(true),
+		grpc.ChainUnaryInterceptor(recoverUnary), grpc.ChainStreamInterceptor(recoverStream))
+	s.server = grpc.NewServer(opts...)
+	wirev1.RegisterHostServer(s.server, &callbacks{s: s})
+	go func() { _ = s.server.Serve(l) }() // ends with close
+	return nil
+}
+
+// connect starts the process and does the handshake. Everything go-plugin waits for in it ends with the process, and
+// the process ends with ctx.
+func (s *session) connect(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { _ = s.process.kill() })()
+	client := goplugin.NewClient(&goplugin.ClientConfig{
+		HandshakeConfig:  wire.Handshake(),
+		Plugins:          goplugin.PluginSet{wire.LineName: &wire.Line{}},
+		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
+		SkipHostEnv:      true,
+		StartTimeout:     s.p.host.o.Timing.Start,
+		Stderr:           s.p.log.stderr(),
+		SyncStdout:       s.p.log.stderr(),
+		SyncStderr:       s.p.log.stderr(),
+		Logger:           hclog.NewNullLogger(), // what it would say, the supervisor says
+		GRPCDialOptions:  wire.DialOptions(s.token, s.peer),
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: s.dir},
+		RunnerFunc: func(_ hclog.Logger, _ *exec.Cmd, tmp string) (runner.Runner, error) {
+			return s.process, os.Remove(tmp) // sockets lie in the folder above it
+		},
+	})
+	if _, err := client.Start(); err != nil {
+		return fmt.Errorf("shake hands with the plugin: %w", err)
+	}
+	rpc, err := client.Client()
+	if err != nil {
+		return fmt.Errorf("connect to the plugin: %w", err)
+	}
+	s.rpc = rpc
+	conn, err := rpc.Dispense(wire.LineName)
+	if err != nil {
+		return fmt.Errorf("connect to the plugin: %w", err)
+	}
+	c, ok := conn.(grpc.ClientConnInterface)
+	if !ok {
+		return errors.New("connect to the plugin: no connection")
+	}
+	s.base, s.channel = wirev1.NewBaseClient(c), wirev1.NewChannelClient(c)
+	return nil
+}
+
+// introduce asks the plugin who it is and compares with the manifest.
+func (s *session) introduce(ctx context.Context) error {
+	who, err := s.base.Info(ctx, &wirev1.InfoRequest{HostVersion: s.p.host.o.Version, Api: wire.API()})
+	if err != nil {
+		return fault.Wrap(err, fault.Unavailable, "plugin.not-started")
+	}
+	m := s.p.m
+	if who.GetId() != m.ID || who.GetVersion() != m.Version {
+		return fault.New(fault.Invalid, "plugin.other-than-manifest",
+			"says", wire.Cut(who.GetId()+" "+who.GetVersion(), 200), "manifest", m.ID+" "+m.Version)
+	}
+	if len(m.Provides.Channels) > 0 && !slices.Contains(who.GetServices(), wire.ServiceChannel) {
+		return fault.New(fault.Invalid, "plugin.channel-not-served")
+	}
+	return nil
+}
+
+// configure reads the settings and gives them to the plugin.
+func (s *session) configure(ctx context.Context) error {
+	s.configuring.Lock()
+	defer s.configuring.Unlock()
+	s.configured.Store(false)
+	err := s.configureOnce(ctx)
+	s.configured.Store(err == nil)
+	s.refused.Store(err != nil && fault.KindOf(err) == fault.Invalid)
+	return err
+}
+
+func (s *session) configureOnce(ctx context.Context) error {
+	m := s.p.m
+	given, err := s.p.host.o.Settings.PluginConfig(ctx, m.ID)
+	if err != nil && fault.KindOf(err) != fault.NotFound {
+		return fmt.Errorf("read the settings of %s: %w", m.ID, err)
+	}
+	values, err := m.fill(given)
+	if err != nil {
+		return err
+	}
+	answer, err := s.base.Configure(ctx, &wirev1.ConfigureRequest{Values: values})
+	if err != nil {
+		return fromWire(err, "plugin.configuration-refused")
+	}
+	var opened []account
+	for _, a := range answer.GetAccounts() {
+		ch, err := m.channelOr(a.GetChannel())
+		if err != nil {
+			return err
+		}
+		if len(opened) < maxAccounts && a.GetAccount() != "" && len(a.GetAccount()) <= maxName {
+			opened = append(opened, account{ch, a.GetAccount()})
+		}
+	}
+	s.p.configured(opened)
+	return nil
+}
+
+// ping asks whether the process answers, over a connection of its own: an old one can look well when nobody reads it.
+func (s *session) ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.p.host.o.Timing.Ping)
+	defer cancel()
+	conn, err := grpc.NewClient("unix:"+filepath.Join(s.dir, pluginSocket), wire.DialOptions(s.token, s.peer)...)
+	if err != nil {
+		return fmt.Errorf("dial the plugin: %w", err)
+	}
+	defer conn.Close()
+	answer, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: wire.HealthService})
+	if err != nil {
+		return fmt.Errorf("ping the plugin: %w", err)
+	}
+	if answer.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		return fmt.Errorf("ping the plugin: it says %s", answer.GetStatus())
+	}
+	return nil
+}
+
+// stop asks the plugin to finish and to exit, for as long as there is patience. Close does the rest.
+func (s *session) stop(patience context.Context) {
+	t := s.p.host.o.Timing
+	s.configured.Store(false) // nothing new is sent
+	ctx, cancel := context.WithTimeout(patience, t.Drain)
+	_, err := s.base.Drain(ctx, &wirev1.DrainRequest{Within: durationpb.New(t.Drain * 9 / 10)})
+	cancel()
+	if err != nil {
+		s.p.host.o.Log.Warn("a plugin did not finish its work", "plugin", s.p.m.ID, "error", err)
+	}
+	ctx, cancel = context.WithTimeout(patience, t.Exit)
+	defer cancel()
+	if _, err := s.base.Shutdown(ctx, &wirev1.ShutdownRequest{}); err == nil {
+		select {
+		case <-s.process.exited:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// close ends what is left of the session: the process, the connections, the sockets. It may be called in any state.
+func (s *session) close() {
+	if s.process.pid.Load() != 0 {
+		if err := s.process.kill(); err != nil {
+			s.p.host.o.Log.Error("a plugin could not be killed", "plugin", s.p.m.ID, "error", err)
+		}
+		<-s.process.exited
+	}
+	s.server.Stop()
+	if s.rpc != nil {
+		_ = s.rpc.Close() // after the end of the process it waits for nothing
+	}
+	_ = os.RemoveAll(s.dir)
+}
