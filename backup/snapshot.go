@@ -226,6 +226,7 @@ func (run *snapshotRun) describe(tree repo.ID, began time.Time, stats saveStats)
 	if o.Time.IsZero() {
 		o.Time = began
 	}
+	o.Time = o.Time.Round(0)
 	return &repo.Snapshot{Time: o.Time, Tree: &tree, Paths: slices.Clone(o.Paths), Hostname: o.Hostname, Username: o.Username,
 		UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Tags: slices.Clone(o.Tags), ProgramVersion: o.ProgramVersion,
 		Summary: &repo.Summary{BackupStart: began, BackupEnd: time.Now(), FilesNew: run.progress.Files, DirsNew: run.trees,
