@@ -75,7 +75,7 @@ func backupFolder(t *testing.T, dir, work string) {
 func TestSeveralKeysWithStockRestic(t *testing.T) {
 	r, dir := initRepo(t)
 	s := snapshot(t, r, content{"a": []byte("a")})
-	const other = "KAROV-33333-33333-33333-33333-33333-333QR"
+	const other = "KAROV-33333-33333-33333-33333-33333-33332"
 	id, err := r.AddKey(t.Context(), other)
 	if err != nil {
 		t.Fatal(err)
