@@ -16,8 +16,160 @@ import (
 	"context"
 	"time"
 
+	"github.com/karov-crm/karov/appliance/access"
+	"github.com/karov-crm/karov/appliance/contact"
+	"github.com/karov-crm/karov/appliance/job"
 	"github.com/karov-crm/karov/appliance/record"
+	"github.com/karov-crm/karov/appliance/schema"
 )
+
+const (
+	seenBucket    = "inbox.seen"    // channel, account, external id -> message
+	threadsBucket = "inbox.threads" // channel, external id -> conversation
+	cursorsBucket = "inbox.cursors" // channel, account -> how far its plugin is
+	repliesBucket = "inbox.replies" // actor, idempotency key -> message
+)
+
+// States of a conversation.
+const (
+	Open   = "open"
+	Closed = "closed"
+)
+
+// States of a message.
+const (
+	Received = "received"
+	Queued   = "queued"   // waits to be sent
+	Sent     = "sent"     // the channel took it
+	Retrying = "retrying" // failed, will be tried again
+	Failed   = "failed"   // given up: a person has to act
+)
+
+// Entities are the conversation and the message as schema knows them. Never change or reuse a number.
+func Entities() []schema.Entity {
+	return []schema.Entity{
+		{Name: "conversation", Title: "subject", Owner: "assignee", Via: "contact", Contact: "contact", Fields: []schema.Field{
+			{Number: 16, Name: "contact", Type: schema.Link, Target: "contact", Required: true, Closed: true, Indexed: true},
+			{Number: 17, Name: "subject", Type: schema.Text},
+			{Number: 18, Name: "channel", Type: schema.Text, Closed: true},
+			{Number: 19, Name: "account", Type: schema.Text, Closed: true},
+			{Number: 20, Name: "state", Type: schema.Choice, Choices: []string{Open, Closed}, Closed: true, Indexed: true},
+			{Number: 21, Name: "assignee", Type: schema.Staff, Closed: true, Indexed: true},
+			{Number: 22, Name: "waiting_since", Type: schema.Time, Closed: true, Indexed: true},
+			{Number: 23, Name: "last_at", Type: schema.Time, Closed: true, Indexed: true},
+			{Number: 24, Name: "last_text", Type: schema.Text, Closed: true},
+			{Number: 25, Name: "handle", Type: schema.Text, Closed: true},
+		}},
+		{Name: "message", Title: "subject", Via: "conversation", Contact: "contact", Timeline: true, Fields: []schema.Field{
+			{Number: 16, Name: "contact", Type: schema.Link, Target: "contact", Required: true, Closed: true, Indexed: true},
+			{Number: 17, Name: "conversation", Type: schema.Link, Target: "conversation", Required: true, Closed: true, Indexed: true},
+			{Number: 18, Name: "direction", Type: schema.Choice, Choices: []string{"in", "out"}, Closed: true},
+			{Number: 19, Name: "channel", Type: schema.Text, Closed: true},
+			{Number: 20, Name: "account", Type: schema.Text, Closed: true},
+			{Number: 21, Name: "parties", Type: schema.Data, Closed: true},
+			{Number: 22, Name: "subject", Type: schema.Text, Closed: true},
+			{Number: 23, Name: "text", Type: schema.LongText, Closed: true},
+			{Number: 24, Name: "html", Type: schema.LongText, Closed: true},
+			{Number: 25, Name: "sent_at", Type: schema.Time, Closed: true},
+			{Number: 26, Name: "state", Type: schema.Choice, Choices: []string{Received, Queued, Sent, Retrying, Failed}, Closed: true},
+			{Number: 27, Name: "failure", Type: schema.Data, Closed: true},
+			{Number: 28, Name: "author", Type: schema.Staff, Closed: true},
+			{Number: 29, Name: "external_id", Type: schema.Text, Closed: true},
+			{Number: 30, Name: "references", Type: schema.Data, Closed: true},
+			{Number: 31, Name: "attachments", Type: schema.Data, Closed: true},
+			{Number: 32, Name: "raw", Type: schema.Text, Closed: true},
+			{Number: 33, Name: "automatic", Type: schema.YesNo, Closed: true},
+			{Number: 34, Name: "notice", Type: schema.Text, Closed: true},
+		}},
+	}
+}
+
+// Conversation is what a customer and the office wrote to each other about one matter, over one channel.
+type Conversation struct {
+	ID           record.ID
+	Version      uint64
+	Contact      record.ID
+	ContactName  string
+	Subject      string
+	Channel      string
+	Account      string
+	Handle       string // where an answer goes
+	State        string
+	Assignee     string    // account id, "" for nobody
+	WaitingSince time.Time // when the customer's first unanswered message came, zero when nobody waits
+	LastAt       time.Time
+	LastText     string
+}
+
+// Message is one message of a conversation.
+type Message struct {
+	ID           record.ID
+	Conversation record.ID
+	Contact      record.ID
+	Incoming     bool
+	Channel      string
+	Account      string
+	From         Party
+	To, CC       []Party
+	Subject      string
+	Text         string
+	HTML         string    // hostile
+	At           time.Time // when it came in, or was written here
+	SentAt       time.Time // as the sender's clock said, or when the channel took it
+	State        string
+	Failure      Failure
+	Author       string // account id of who wrote an answer
+	ExternalID   string
+	Attachments  []Attachment
+	Raw          string // blob of the original
+	Automatic    bool
+	Notice       string
+
+	references []string // external ids of the thread before it, oldest first
+}
+
+// Failure is why a message was not sent.
+type Failure struct {
+	Key      string            `json:"key,omitempty"`
+	Params   map[string]string `json:"params,omitempty"`
+	Detail   string            `json:"detail,omitempty"` // the other side's own words
+	Attempts int               `json:"attempts,omitempty"`
+	Again    time.Time         `json:"again,omitzero"` // when it will be tried again, zero for never
+}
+
+type parties struct {
+	From Party   `json:"from"`
+	To   []Party `json:"to,omitempty"`
+	CC   []Party `json:"cc,omitempty"`
+}
+
+// Room keeps conversations in a book.
+type Room struct {
+	book     *record.Book
+	gate     *access.Gate
+	contacts *contact.Room
+	jobs     *job.Queue
+	sender   Sender
+	now      func() time.Time
+}
+
+// Parts is what a Room is made of.
+type Parts struct {
+	Book     *record.Book
+	Gate     *access.Gate
+	Contacts *contact.Room
+	Jobs     *job.Queue
+	Now      func() time.Time
+}
+
+// New opens the room. Without a Sender (SetSender) answers wait in the queue.
+func New(p Parts) *Room {
+	return &Room{book: p.Book, gate: p.Gate, contacts: p.Contacts, jobs: p.Jobs, now: p.Now}
+}
+
+// SetSender says who delivers answers. It is called while the appliance is put together, since the plugin host that
+// sends needs the room that receives.
+func (r *Room) SetSender(s Sender) { r.sender = s }
 
 // Party is one end of a message, as the channel names it.
 type Party struct {

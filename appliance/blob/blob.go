@@ -1,0 +1,173 @@
+// Package blob keeps attachments on disk, each named by the SHA-256 of its bytes.
+//
+// It owns the folder blobs/ of the data folder: ab/cd/<64 hex digits>. It promises that Put returns only after the
+// bytes are durable, that a half-written file is never seen under a name, and that the same bytes are kept once. Names
+// come from content, so nothing is ever overwritten.
+//
+// It will not know what refers to a blob: records do, and a backup takes what it finds here. It will not delete.
+package blob
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"regexp"
+	"syscall"
+
+	"github.com/karov-crm/karov/appliance/fault"
+)
+
+// Store is a folder of blobs. It is safe for use from any goroutine.
+type Store struct{ dir string }
+
+const incoming = "incoming"
+
+// Open opens the folder, making it where there is none. What a crash left half-written is removed.
+func Open(dir string) (*Store, error) {
+	if err := os.RemoveAll(filepath.Join(dir, incoming)); err != nil {
+		return nil, fmt.Errorf("clear half-written blobs: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, incoming), 0o700); err != nil {
+		return nil, fmt.Errorf("make blob folder: %w", err)
+	}
+	return &Store{dir: dir}, nil
+}
+
+var nameShape = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func (s *Store) path(hash string) string { return filepath.Join(s.dir, hash[:2], hash[2:4], hash) }
+
+// Put keeps what r gives and returns its name and size when it is durable. A full disk is an Unavailable fault, and
+// nothing stays of the attempt.
+func (s *Store) Put(ctx context.Context, r io.Reader) (hash string, size int64, err error) {
+	f, err := os.CreateTemp(filepath.Join(s.dir, incoming), "blob-")
+	if err != nil {
+		return "", 0, diskFault("make blob", err)
+	}
+	defer func() { _ = os.Remove(f.Name()) }() // after a rename there is nothing left to remove
+	defer f.Close()
+	sum := sha256.New()
+	size, err = io.Copy(io.MultiWriter(f, sum), readerUntil{ctx, r})
+	if err != nil {
+		return "", 0, diskFault("write blob", err)
+	}
+	if err := f.Sync(); err != nil {
+		return "", 0, diskFault("sync blob", err)
+	}
+	hash = hex.EncodeToString(sum.Sum(nil))
+	return hash, size, s.place(f.Name(), hash)
+}
+
+// place gives a written file its name, durably.
+func (s *Store) place(from, hash string) error {
+	to := s.path(hash)
+	if _, err := os.Stat(to); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return diskFault("make blob folder", err)
+	}
+	if err := os.Rename(from, to); err != nil {
+		return diskFault("name blob", err)
+	}
+	for dir := filepath.Dir(to); ; dir = filepath.Dir(dir) {
+		if err := syncFolder(dir); err != nil {
+			return diskFault("sync blob folder", err)
+		}
+		if dir == filepath.Clean(s.dir) {
+			return nil
+		}
+	}
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// Open gives the bytes of a blob. Reading them to the end checks them: damaged ones end with an Invalid fault.
+func (s *Store) Open(hash string) (io.ReadCloser, error) {
+	if !nameShape.MatchString(hash) {
+		return nil, fault.Missing("blob", hash)
+	}
+	f, err := os.Open(s.path(hash))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.Missing("blob", hash)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open blob: %w", err)
+	}
+	return &checked{f: f, sum: sha256.New(), hash: hash}, nil
+}
+
+// All yields the names of all blobs, in order.
+func (s *Store) All() iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		err := filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if d.IsDir() && d.Name() == incoming {
+				return fs.SkipDir
+			}
+			if !d.IsDir() && nameShape.MatchString(d.Name()) && !yield(d.Name(), nil) {
+				return fs.SkipAll
+			}
+			return nil
+		})
+		if err != nil {
+			yield("", fmt.Errorf("list blobs: %w", err))
+		}
+	}
+}
+
+// checked compares what was read with the blob's name at its end.
+type checked struct {
+	f   *os.File
+	sum interface {
+		io.Writer
+		Sum([]byte) []byte
+	}
+	hash string
+}
+
+func (c *checked) Read(p []byte) (int, error) {
+	n, err := c.f.Read(p)
+	_, _ = c.sum.Write(p[:n])
+	if err == io.EOF && hex.EncodeToString(c.sum.Sum(nil)) != c.hash {
+		return n, fault.New(fault.Invalid, "blob.damaged", "blob", c.hash)
+	}
+	return n, err
+}
+
+func (c *checked) Close() error { return c.f.Close() }
+
+type readerUntil struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r readerUntil) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}
+
+func diskFault(doing string, err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fault.Wrap(fmt.Errorf("%s: %w", doing, err), fault.Unavailable, "disk.full")
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}

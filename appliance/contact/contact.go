@@ -1,0 +1,327 @@
+// Package contact holds people and companies, and the identities by which they are known in every channel.
+//
+// It owns the entity contact, the buckets contact.identities (kind and handle to contact) and contact.imports (what an
+// import brought already), and the facts contact.created, contact.changed, contact.deleted and contact.restored, which
+// record writes.
+//
+// It promises that an e-mail address or a phone in any written form leads to its contact, that the same address resolves
+// to the same contact every time (the oldest that has it), and that a phone stays written as somebody typed it.
+//
+// It will not merge two contacts by itself because they look alike: people decide that.
+package contact
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/nyaruka/phonenumbers"
+
+	"github.com/karov-crm/karov/appliance/access"
+	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/appliance/record"
+	"github.com/karov-crm/karov/appliance/schema"
+	"github.com/karov-crm/karov/appliance/search"
+	"github.com/karov-crm/karov/appliance/store"
+)
+
+const (
+	identitiesBucket = "contact.identities"
+	importsBucket    = "contact.imports"
+)
+
+// ID names a contact.
+type ID = record.ID
+
+// Kinds of identity, which are the kinds of channel that lead to it.
+const (
+	Phone = "phone"
+	Email = "email"
+)
+
+// Entity is the contact as schema knows it. Numbers stand in stored records: never change or reuse one.
+func Entity() schema.Entity {
+	return schema.Entity{
+		Name: "contact", Title: "name", Owner: "owner", Contact: "id",
+		Fields: []schema.Field{
+			{Number: 16, Name: "name", Type: schema.Text, Indexed: true, Searched: true, Max: 300},
+			{Number: 17, Name: "kind", Type: schema.Choice, Choices: []string{"person", "company"}},
+			{Number: 18, Name: "company", Type: schema.Text, Searched: true, Max: 300},
+			{Number: 19, Name: "phones", Type: schema.Phone, Many: true, Searched: true, Max: 60},
+			{Number: 20, Name: "emails", Type: schema.Email, Many: true, Searched: true, Max: 320},
+			{Number: 21, Name: "city", Type: schema.Text, Searched: true, Max: 200},
+			{Number: 22, Name: "address", Type: schema.Text},
+			{Number: 23, Name: "note", Type: schema.LongText, Max: 64 << 10},
+			{Number: 24, Name: "birthday", Type: schema.Date},
+			{Number: 25, Name: "owner", Type: schema.Staff, Indexed: true},
+			{Number: 26, Name: "external_id", Type: schema.Text, Indexed: true, Max: 200},
+		},
+	}
+}
+
+// Contact is one person or company, decoded for those who need all of it.
+type Contact struct {
+	ID         ID
+	Version    uint64
+	Kind       string
+	Name       string
+	Company    string
+	Phones     []string
+	Emails     []string
+	City       string
+	Address    string
+	Note       string
+	Birthday   string // as 1990-02-28
+	Owner      string // account id, "" for nobody's
+	ExternalID string
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+}
+
+// Title is what people call it: its name, or else how it is reached.
+func (c Contact) Title() string {
+	for _, s := range append(append([]string{c.Name}, c.Phones...), c.Emails...) {
+		if s != "" {
+			return s
+		}
+	}
+	return "…"
+}
+
+func fromRecord(r record.Record) Contact {
+	return Contact{ID: r.ID, Version: r.Version(), Kind: r.Text("kind"), Name: r.Text("name"), Company: r.Text("company"),
+		Phones: r.Texts("phones"), Emails: r.Texts("emails"), City: r.Text("city"), Address: r.Text("address"),
+		Note: r.Text("note"), Birthday: r.Text("birthday"), Owner: r.Text("owner"), ExternalID: r.Text("external_id"),
+		CreatedAt: r.CreatedAt(), UpdatedAt: r.UpdatedAt()}
+}
+
+// Room keeps contacts in a book.
+type Room struct {
+	book   *record.Book
+	gate   *access.Gate
+	region string // ISO 3166 code of the country whose phones are written without a prefix
+}
+
+// New opens the room and hooks it into the book. Region is the office's country, as "IL".
+func New(book *record.Book, gate *access.Gate, region string) *Room {
+	r := &Room{book: book, gate: gate, region: region}
+	book.Watch("contact", r.written)
+	book.Lookup("contact", r.describe)
+	return r
+}
+
+// Create makes a contact out of field values.
+func (r *Room) Create(ctx context.Context, values record.Values) (Contact, error) {
+	rec, err := r.book.Create(ctx, "contact", values)
+	if err != nil {
+		return Contact{}, err
+	}
+	return fromRecord(rec), nil
+}
+
+// Get reads a contact that the actor may see.
+func (r *Room) Get(ctx context.Context, id ID) (Contact, error) {
+	rec, err := r.book.Get(ctx, "contact", id)
+	if err != nil {
+		return Contact{}, err
+	}
+	return fromRecord(rec), nil
+}
+
+// Change changes some fields of the version that was seen.
+func (r *Room) Change(ctx context.Context, id ID, version uint64, values record.Values) (Contact, error) {
+	rec, err := r.book.Change(ctx, "contact", id, version, values)
+	if err != nil {
+		return Contact{}, err
+	}
+	return fromRecord(rec), nil
+}
+
+// List gives a page of contacts that the actor may see.
+func (r *Room) List(ctx context.Context, q record.Query) (contacts []Contact, next string, err error) {
+	q.Entity = "contact"
+	page, err := r.book.List(ctx, q)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, rec := range page.Records {
+		contacts = append(contacts, fromRecord(rec))
+	}
+	return contacts, page.Next, nil
+}
+
+// Count says how many contacts the actor may see.
+func (r *Room) Count(ctx context.Context) (n int, exact bool, err error) {
+	return r.book.Count(ctx, record.Query{Entity: "contact"})
+}
+
+// MayHandOver tells whether the actor may give a contact to somebody else.
+func (r *Room) MayHandOver(ctx context.Context) bool {
+	return r.gate.Scope(ctx, access.Assign, "contact") == access.All
+}
+
+// Named reads the title of a contact for a room that has asked for permission already.
+func (r *Room) Named(tx store.Tx, id ID) string {
+	rec, err := r.book.Raw(tx, "contact", id)
+	if err != nil {
+		return ""
+	}
+	return fromRecord(rec).Title()
+}
+
+// E164 writes a phone as +972501234567 (ITU-T E.164), or "" when it is no possible number.
+func (r *Room) E164(phone string) string {
+	n, err := phonenumbers.Parse(phone, r.region)
+	if err != nil || !phonenumbers.IsPossibleNumber(n) {
+		return ""
+	}
+	return phonenumbers.Format(n, phonenumbers.E164)
+}
+
+// handle brings an identity to the form in which it is compared, "" when it is none.
+func (r *Room) handle(kind, handle string) string {
+	switch kind {
+	case Email:
+		handle = strings.ToLower(strings.TrimSpace(handle))
+		if !strings.Contains(handle, "@") {
+			return ""
+		}
+		return handle
+	case Phone:
+		return r.E164(handle)
+	}
+	return strings.TrimSpace(handle)
+}
+
+// identity is what contact.identities says of a pair of handle and contact.
+type identity struct {
+	Source    string    `json:"source"`    // actor who brought it
+	Certainty int       `json:"certainty"` // percent
+	Since     time.Time `json:"since"`
+}
+
+func identityKey(kind, handle string, id ID) []byte {
+	return append([]byte(kind+"\x00"+handle+"\x00"), id[:]...)
+}
+
+// identities lists the compared forms of a contact's phones and e-mails, as kind NUL handle.
+func (r *Room) identities(rec record.Record) map[string]bool {
+	found := map[string]bool{}
+	if !rec.Exists() {
+		return found
+	}
+	for kind, handles := range map[string][]string{Phone: rec.Texts("phones"), Email: rec.Texts("emails")} {
+		for _, h := range handles {
+			if h := r.handle(kind, h); h != "" {
+				found[kind+"\x00"+h] = true
+			}
+		}
+	}
+	return found
+}
+
+// written keeps the identities in step with a contact, and refuses one that nobody could recognise.
+func (r *Room) written(ctx context.Context, tx store.Tx, before, after record.Record) error {
+	if after.Exists() && !after.Has("name") && !after.Has("phones") && !after.Has("emails") {
+		return fault.InvalidField("name", "contact.nameless")
+	}
+	id := after.ID
+	if !after.Exists() {
+		id = before.ID
+	}
+	old, fresh := r.identities(before), r.identities(after)
+	bucket := tx.Bucket(identitiesBucket)
+	for pair := range old {
+		if !fresh[pair] {
+			bucket.Delete(append([]byte(pair+"\x00"), id[:]...))
+		}
+	}
+	for pair := range fresh {
+		if old[pair] {
+			continue
+		}
+		raw, err := json.Marshal(identity{Source: access.ActorFrom(ctx).ID, Certainty: 100, Since: after.UpdatedAt()})
+		if err != nil {
+			return err
+		}
+		bucket.Put(append([]byte(pair+"\x00"), id[:]...), raw)
+	}
+	return nil
+}
+
+// describe says what lookup finds a contact by.
+func (r *Room) describe(tx store.Tx, rec record.Record) (search.Doc, bool) {
+	c := fromRecord(rec)
+	doc := search.Doc{Title: c.Title(), Texts: []string{c.Name, c.Company, c.City}, Emails: c.Emails, Recent: c.CreatedAt}
+	for _, phone := range c.Phones {
+		if e164 := r.E164(phone); e164 != "" {
+			phone = e164
+		}
+		doc.Phones = append(doc.Phones, phone)
+	}
+	var parts []string
+	for _, part := range []string{c.Company, c.City, first(c.Phones), first(c.Emails)} {
+		if part != "" && part != doc.Title {
+			parts = append(parts, part)
+		}
+	}
+	doc.Subtitle = strings.Join(parts[:min(len(parts), 3)], " · ")
+	for _, e := range r.book.Schema().Entities() {
+		if e.Timeline {
+			for entry := range r.book.Linked(tx, e.Name, e.Contact, c.ID, ID{}) {
+				doc.Recent = entry.CreatedAt()
+				break
+			}
+		}
+	}
+	return doc, true
+}
+
+func first(s []string) string {
+	if len(s) == 0 {
+		return ""
+	}
+	return s[0]
+}
+
+// find gives the oldest contact that has the identity, the zero ID for none.
+func (r *Room) find(tx store.Tx, kind, handle string) (id ID) {
+	for _, id := range r.all(tx, kind, handle) {
+		return id
+	}
+	return ID{}
+}
+
+// all lists the contacts that have the identity, oldest first.
+func (r *Room) all(tx store.Tx, kind, handle string) (ids []ID) {
+	handle = r.handle(kind, handle)
+	if handle == "" {
+		return nil
+	}
+	prefix := []byte(kind + "\x00" + handle + "\x00")
+	for key := range tx.Bucket(identitiesBucket).Scan(prefix, store.PrefixEnd(prefix), false) {
+		if rest := bytes.TrimPrefix(key, prefix); len(rest) == 16 {
+			ids = append(ids, ID(rest))
+		}
+	}
+	return ids
+}
+
+// ResolveTx finds the contact an identity belongs to, or makes one that has it, with the name the channel gave. It is
+// for rooms that act for the appliance: it asks nobody's permission.
+func (r *Room) ResolveTx(ctx context.Context, tx store.Tx, kind, handle, name string) (ID, error) {
+	if id := r.find(tx, kind, handle); !id.Zero() {
+		return id, nil
+	}
+	values := record.Values{"kind": "person", "name": name}
+	switch kind {
+	case Email:
+		values["emails"] = []string{handle}
+	case Phone:
+		values["phones"] = []string{handle}
+	}
+	rec, err := r.book.CreateTx(ctx, tx, record.Change{Entity: "contact", Values: values, Inside: true, About: map[string]string{"via": kind}})
+	return rec.ID, err
+}

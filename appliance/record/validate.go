@@ -1,0 +1,206 @@
+package record
+
+import (
+	"encoding/json"
+	"math"
+	"net/mail"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/appliance/schema"
+)
+
+// Values are new contents for some fields, by name. A nil empties the field. Besides Go's own types (string, []string,
+// float64, bool, time.Time, ID, json.RawMessage) the forms that JSON and page forms give are taken: ids and moments as
+// text, []any of texts.
+type Values map[string]any
+
+const (
+	maxText     = 1000
+	maxLongText = 5 << 20
+	maxMany     = 100
+)
+
+// clean turns one value into the type its field stores, nil when it is empty.
+func clean(f *schema.Field, value any) (any, *fault.Field) {
+	if f.Many {
+		return cleanMany(f, value)
+	}
+	switch f.Type {
+	case schema.Number:
+		n, ok := value.(float64)
+		if value != nil && (!ok || math.IsNaN(n) || math.IsInf(n, 0)) {
+			return nil, problem(f, "field.number")
+		}
+		return value, nil
+	case schema.YesNo:
+		if _, ok := value.(bool); value != nil && !ok {
+			return nil, problem(f, "field.yes-no")
+		}
+		return value, nil
+	case schema.Time:
+		return cleanTime(f, value)
+	case schema.Link:
+		return cleanLink(f, value)
+	case schema.Data:
+		return cleanData(f, value)
+	}
+	if value == nil {
+		return nil, nil
+	}
+	s, ok := value.(string)
+	if !ok {
+		return nil, problem(f, "field.text")
+	}
+	return cleanText(f, s)
+}
+
+func cleanText(f *schema.Field, s string) (any, *fault.Field) {
+	limit := f.Max
+	switch {
+	case limit > 0:
+	case f.Type == schema.LongText:
+		limit = maxLongText
+	default:
+		limit = maxText
+	}
+	if !utf8.ValidString(s) {
+		return nil, problem(f, "field.utf8")
+	}
+	s = stripControls(s, f.Type == schema.LongText)
+	if f.Type != schema.LongText {
+		s = strings.Join(strings.Fields(s), " ")
+	}
+	if len(s) > limit {
+		return nil, problem(f, "field.too-long", "limit", limit)
+	}
+	if s == "" {
+		return nil, nil
+	}
+	switch f.Type {
+	case schema.Choice:
+		if !slices.Contains(f.Choices, s) {
+			return nil, problem(f, "field.choice", "choices", strings.Join(f.Choices, ", "))
+		}
+	case schema.Email:
+		a, err := mail.ParseAddress(s)
+		if err != nil || a.Name != "" || !strings.Contains(a.Address, "@") {
+			return nil, problem(f, "field.email")
+		}
+		s = strings.ToLower(a.Address)
+	case schema.Date:
+		if _, err := time.Parse(time.DateOnly, s); err != nil {
+			return nil, problem(f, "field.date")
+		}
+	}
+	return s, nil
+}
+
+// stripControls drops NUL and the other control characters, and the invisible ones that turn the direction of the text
+// around them (Unicode Bidirectional Algorithm, embeddings, overrides and isolates): with them one customer's name can
+// make a whole line read otherwise than it is.
+func stripControls(s string, keepLines bool) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			if keepLines {
+				return r
+			}
+			return ' '
+		case r < 0x20, r == 0x7f, r >= 0x80 && r < 0xa0, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0xfeff:
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func cleanMany(f *schema.Field, value any) (any, *fault.Field) {
+	var texts []string
+	switch v := value.(type) {
+	case nil:
+	case []string:
+		texts = v
+	case []any:
+		for _, item := range v {
+			s, ok := item.(string)
+			if !ok {
+				return nil, problem(f, "field.text")
+			}
+			texts = append(texts, s)
+		}
+	default:
+		return nil, problem(f, "field.many")
+	}
+	if len(texts) > maxMany {
+		return nil, problem(f, "field.too-many", "limit", maxMany)
+	}
+	var kept []string
+	for _, s := range texts {
+		v, bad := cleanText(f, s)
+		if bad != nil {
+			return nil, bad
+		}
+		if s, ok := v.(string); ok && !slices.Contains(kept, s) {
+			kept = append(kept, s)
+		}
+	}
+	if kept == nil {
+		return nil, nil
+	}
+	return kept, nil
+}
+
+func cleanTime(f *schema.Field, value any) (any, *fault.Field) {
+	switch v := value.(type) {
+	case nil:
+		return nil, nil
+	case time.Time:
+		if v.IsZero() {
+			return nil, nil
+		}
+		return v, nil
+	case string:
+		t, err := time.Parse(time.RFC3339Nano, v)
+		if err != nil {
+			return nil, problem(f, "field.time")
+		}
+		return t, nil
+	}
+	return nil, problem(f, "field.time")
+}
+
+func cleanLink(f *schema.Field, value any) (any, *fault.Field) {
+	id, ok := value.(ID)
+	if s, text := value.(string); text && s != "" {
+		var err error
+		if id, err = ParseID(s); err != nil {
+			return nil, problem(f, "field.link")
+		}
+		ok = true
+	}
+	if value != nil && value != "" && !ok {
+		return nil, problem(f, "field.link")
+	}
+	if id.Zero() {
+		return nil, nil
+	}
+	return id, nil
+}
+
+func cleanData(f *schema.Field, value any) (any, *fault.Field) {
+	if value == nil {
+		return nil, nil
+	}
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return nil, problem(f, "field.type")
+	}
+	return json.RawMessage(raw), nil
+}
+
+func problem(f *schema.Field, key string, args ...any) *fault.Field {
+	return &fault.InvalidField(f.Name, key, args...).Fields[0]
+}

@@ -1,0 +1,153 @@
+package bolt
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/karov-crm/karov/appliance/store"
+)
+
+// tx is one transaction function's view of a bbolt transaction, which it may share with others of the same batch.
+type tx struct {
+	bolt     *bbolt.Tx
+	writable bool
+	dirty    bool  // something was written
+	failed   error // the first error of the engine; wins over what the function returns
+	onCommit []func()
+	buckets  map[string]*bucket
+}
+
+func (t *tx) Bucket(name string) store.Bucket {
+	if b, ok := t.buckets[name]; ok {
+		return b
+	}
+	if t.buckets == nil {
+		t.buckets = make(map[string]*bucket, 8)
+	}
+	b := &bucket{tx: t, name: name, bolt: t.bolt.Bucket([]byte(name))}
+	t.buckets[name] = b
+	return b
+}
+
+func (t *tx) Buckets() (names []string) {
+	err := t.bolt.ForEach(func(name []byte, b *bbolt.Bucket) error {
+		if k, _ := b.Cursor().First(); k != nil {
+			names = append(names, string(name))
+		}
+		return nil
+	})
+	t.fail(err)
+	return names
+}
+
+func (t *tx) OnCommit(fn func()) { t.onCommit = append(t.onCommit, fn) }
+
+func (t *tx) fail(err error) {
+	if err != nil && t.failed == nil {
+		t.failed = fmt.Errorf("store: %w", diskFault(err))
+	}
+}
+
+type bucket struct {
+	tx   *tx
+	name string
+	bolt *bbolt.Bucket // nil until something is put
+}
+
+func (b *bucket) Get(key []byte) []byte {
+	if b.bolt == nil {
+		return nil
+	}
+	v := b.bolt.Get(key)
+	if v == nil {
+		return nil
+	}
+	return v[:len(v):len(v)]
+}
+
+func (b *bucket) GetMany(keys [][]byte) [][]byte {
+	values := make([][]byte, len(keys))
+	for i, key := range keys {
+		values[i] = b.Get(key)
+	}
+	return values
+}
+
+func (b *bucket) Put(key, value []byte) {
+	if !b.open() {
+		return
+	}
+	b.tx.dirty = true
+	// bbolt keeps the value's slice until the commit, so it gets a copy of its own.
+	b.tx.fail(b.bolt.Put(key, append(make([]byte, 0, len(value)), value...)))
+}
+
+func (b *bucket) Delete(key []byte) {
+	if b.bolt == nil {
+		return
+	}
+	if !b.open() {
+		return
+	}
+	b.tx.dirty = true
+	b.tx.fail(b.bolt.Delete(key))
+}
+
+// open makes the bucket exist for writing.
+func (b *bucket) open() bool {
+	if !b.tx.writable {
+		b.tx.fail(fmt.Errorf("write to bucket %s in a view", b.name))
+		return false
+	}
+	if b.bolt == nil {
+		made, err := b.tx.bolt.CreateBucketIfNotExists([]byte(b.name))
+		if err != nil {
+			b.tx.fail(fmt.Errorf("make bucket %s: %w", b.name, err))
+			return false
+		}
+		b.tx.dirty = true
+		b.bolt = made
+	}
+	return true
+}
+
+func (b *bucket) Scan(from, to []byte, reverse bool) iter.Seq2[[]byte, []byte] {
+	return func(yield func([]byte, []byte) bool) {
+		if b.bolt == nil {
+			return
+		}
+		c := b.bolt.Cursor()
+		if reverse {
+			backwards(c, from, to, yield)
+			return
+		}
+		k, v := c.First()
+		if from != nil {
+			k, v = c.Seek(from)
+		}
+		for ; k != nil && (to == nil || bytes.Compare(k, to) < 0); k, v = c.Next() {
+			if !yield(k, v) {
+				return
+			}
+		}
+	}
+}
+
+func backwards(c *bbolt.Cursor, from, to []byte, yield func([]byte, []byte) bool) {
+	var k, v []byte
+	if to == nil {
+		k, v = c.Last()
+	} else if k, v = c.Seek(to); k == nil {
+		k, v = c.Last()
+	} else {
+		k, v = c.Prev()
+	}
+	for ; k != nil && bytes.Compare(k, from) >= 0; k, v = c.Prev() {
+		if !yield(k, v) {
+			return
+		}
+	}
+}
