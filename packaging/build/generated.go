@@ -24,9 +24,14 @@ func templCurrent(ctx context.Context, d desk, out io.Writer) error {
 		return fmt.Errorf("read templ's version from go.mod: %w", err)
 	}
 	tool := "github.com/a-h/templ/cmd/templ@" + strings.TrimSpace(string(version))
-	return regenerate(d.root, []string{".templ"}, "_templ.go", out, func(dir string) error {
+	err = regenerate(d.root, []string{".templ"}, "_templ.go", out, func(dir string) error {
 		return command(ctx, dir, out, "go", "run", tool, "generate", "-path", dir)
 	})
+	if err != nil {
+		// templ writes the path as seen from the folder it runs in, so that folder must be one.
+		return fmt.Errorf("%w: in the top folder, go run %s generate", err, tool)
+	}
+	return nil
 }
 
 // wireCurrent generates the wire types again by the go:generate lines of
@@ -35,9 +40,13 @@ func wireCurrent(ctx context.Context, d desk, out io.Writer) error {
 	if _, err := exec.LookPath("protoc"); err != nil {
 		return notChecked{"protoc is not on this machine (Debian's protobuf-compiler)"}
 	}
-	return regenerate(d.root, []string{".proto", "wire/generate.go"}, ".pb.go", out, func(dir string) error {
+	err := regenerate(d.root, []string{".proto", "wire/generate.go"}, ".pb.go", out, func(dir string) error {
 		return command(ctx, dir, out, "go", "generate", "./plugins/wire")
 	})
+	if err != nil {
+		return fmt.Errorf("%w: in the top folder, go generate ./plugins/wire", err)
+	}
+	return nil
 }
 
 // regenerate copies the sources into a fresh folder, lets generate work there
@@ -78,7 +87,7 @@ func regenerate(root string, sources []string, product string, out io.Writer, ge
 		}
 	}
 	if stale > 0 {
-		return errors.New("generate these files again and commit them")
+		return errors.New("these files must be generated again")
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // suite is the Debian that the package must work on.
@@ -21,6 +22,7 @@ func freshRoot(t *testing.T) string {
 	if _, err := os.Stat(base); err != nil {
 		makeBase(t, base)
 	}
+	sweepOldRoots(t, cache)
 	root, err := os.MkdirTemp(cache, "root-")
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +38,28 @@ func freshRoot(t *testing.T) string {
 	if out, err := exec.Command("tar", "-xpf", base, "--numeric-owner", "-C", root).CombinedOutput(); err != nil {
 		t.Fatalf("unpack the fresh Debian: %v\n%s", err, tail(out))
 	}
+	// tar gave it the date of the Debian; sweepOldRoots wants its own.
+	if err := os.Chtimes(root, time.Time{}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	return root
+}
+
+// sweepOldRoots deletes what tests left that were killed; a test of today may
+// still be running in its own.
+func sweepOldRoots(t *testing.T, cache string) {
+	t.Helper()
+	old, err := filepath.Glob(filepath.Join(cache, "root-*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range old {
+		if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+			if err := os.RemoveAll(path); err != nil {
+				t.Errorf("an old root is left behind: %v", err)
+			}
+		}
+	}
 }
 
 // cacheFolder is where the fresh Debian is kept and its copies live; not /tmp,
