@@ -54,6 +54,7 @@ func child(ctx context.Context, dir string) error {
 }
 
 func TestKilledSnapshotsLeaveASoundRepository(t *testing.T) {
+	t.Parallel()
 	r, dir := initRepo(t)
 	c := nasty(6)
 	first := snapshot(t, r, c)
@@ -122,6 +123,7 @@ func (f *faulty) Save(ctx context.Context, kind backup.FileKind, name string, da
 }
 
 func TestEveryFailingWriteIsToldAndResumed(t *testing.T) {
+	t.Parallel()
 	_, dir := initRepo(t)
 	f := &faulty{Target: target(t, dir), with: backup.ErrNoSpace}
 	f.left.Store(1 << 30)
@@ -159,6 +161,7 @@ func TestEveryFailingWriteIsToldAndResumed(t *testing.T) {
 }
 
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	mount := t.TempDir()
 	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=24m"); err != nil {
 		t.Skipf("NOT TESTED, A FILE SYSTEM MUST BE MOUNTED, RUN AS ROOT: %v", err)
@@ -208,6 +211,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 func TestFailingSource(t *testing.T) {
+	t.Parallel()
 	r, dir := initRepo(t)
 	broken := errors.New("broken source")
 	open := func() (io.ReadCloser, error) {

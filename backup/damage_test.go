@@ -49,6 +49,7 @@ func hurts(d backup.Damage, snapshot string) []string {
 }
 
 func TestFlippedByteInPackOfAFile(t *testing.T) {
+	t.Parallel()
 	dir, c, s, packOf := damaged(t)
 	pack := packOf["a/second"]
 	change(t, pack, flip(5000))
@@ -114,6 +115,7 @@ func gone(t *testing.T, dir string) {
 // Every byte of a repository is covered by something: flip one in each place that
 // differs in kind, and what is told must name the file.
 func TestFlippedByteInEveryKindOfFile(t *testing.T) {
+	t.Parallel()
 	dir, c, s, _ := damaged(t)
 	open := openRepo(t, dir, testKey)
 	for _, kind := range []string{"config", "keys", "index", "snapshots", "data"} {
@@ -172,6 +174,7 @@ func checkOpenNames(t *testing.T, dir, path string, at int) {
 }
 
 func TestTruncatedAndMissingPack(t *testing.T) {
+	t.Parallel()
 	for name, hurt := range map[string]func(t *testing.T, path string){
 		"truncated": func(t *testing.T, path string) { change(t, path, func(b []byte) []byte { return b[:len(b)/2] }) },
 		"empty":     func(t *testing.T, path string) { change(t, path, func([]byte) []byte { return nil }) },
@@ -213,6 +216,7 @@ func TestTruncatedAndMissingPack(t *testing.T) {
 }
 
 func TestDamagedListing(t *testing.T) {
+	t.Parallel()
 	dir, c, s, packOf := damaged(t)
 	sound := slices.Collect(maps.Values(packOf))
 	for _, path := range files(t, dir, "data") {
@@ -239,6 +243,7 @@ func TestDamagedListing(t *testing.T) {
 }
 
 func TestDamagedSnapshotDoesNotHideOthersNorItself(t *testing.T) {
+	t.Parallel()
 	r, dir := initRepo(t)
 	old := snapshot(t, r, content{"a": []byte("1")})
 	newer := snapshot(t, r, content{"a": []byte("2")})

@@ -9,6 +9,7 @@ import (
 )
 
 func TestStockResticReadsOurs(t *testing.T) {
+	t.Parallel()
 	r, dir := initRepo(t)
 	first, second := nasty(1), nasty(1)
 	delete(second, "one")
@@ -35,6 +36,7 @@ func TestStockResticReadsOurs(t *testing.T) {
 }
 
 func TestOursReadsStockRestic(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"1", "2"} {
 		t.Run("version "+version, func(t *testing.T) {
 			dir, work := filepath.Join(t.TempDir(), "repo"), t.TempDir()
@@ -73,6 +75,7 @@ func backupFolder(t *testing.T, dir, work string) {
 }
 
 func TestSeveralKeysWithStockRestic(t *testing.T) {
+	t.Parallel()
 	r, dir := initRepo(t)
 	s := snapshot(t, r, content{"a": []byte("a")})
 	const other = "KAROV-33333-33333-33333-33333-33333-33332"
@@ -100,6 +103,7 @@ func TestSeveralKeysWithStockRestic(t *testing.T) {
 }
 
 func TestMixedWriters(t *testing.T) {
+	t.Parallel()
 	r, dir := initRepo(t)
 	work := t.TempDir()
 	ours, theirs := nasty(4), nasty(5)
@@ -133,6 +137,7 @@ func TestMixedWriters(t *testing.T) {
 
 // The same big file cut by restic and by us must give the same pieces.
 func TestDeduplicatesWithStockRestic(t *testing.T) {
+	t.Parallel()
 	dir, work := filepath.Join(t.TempDir(), "repo"), t.TempDir()
 	c := content{"file": noise(77, 12<<20)}
 	c.write(t, work)

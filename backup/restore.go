@@ -191,7 +191,8 @@ func (run *restoreRun) into(ctx context.Context, snap Snapshot, dir string) (err
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if err := os.Rename(staged, dir); err != nil {
+	// Not os.Rename, which refuses to replace even an empty folder.
+	if err := syscall.Rename(staged, dir); err != nil {
 		return fmt.Errorf("give the restored folder its name: %w", err)
 	}
 	return syncVolume(filepath.Dir(dir))

@@ -51,8 +51,7 @@ type saveStats struct {
 }
 
 type piece struct {
-	handle repo.Handle
-	plain  *[]byte
+	plain *[]byte
 	// put takes the ID when it is known.
 	put *repo.ID
 	wg  *sync.WaitGroup
