@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/plugins/wire"
@@ -107,7 +108,7 @@ func ReadManifest(dir string) (*Manifest, error) {
 }
 
 func readLimited(file string, limit int64) ([]byte, error) {
-	f, err := os.Open(file)
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe must not hold us up
 	if err != nil {
 		return nil, err
 	}

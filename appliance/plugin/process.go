@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/karov-crm/karov/plugins/wire"
+	"golang.org/x/sys/unix"
 )
 
 // lifeFD is the number of the inherited file in the plugin: the first after standard error.
@@ -128,8 +129,16 @@ func closeAll(files ...*os.File) {
 	}
 }
 
-// wait reaps the process. The pipes get a deadline, since go-plugin asks for the end only after both were read out.
+// wait waits for the end of the process, ends whatever it left in its process group, and reaps it. Only then is its
+// number free for others, so the signal hits no stranger. The pipes get a deadline, since go-plugin asks for the end only after both were read out.
 func (p *process) wait() {
+	pid := p.cmd.Process.Pid
+	for {
+		if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	_ = unix.Kill(-pid, unix.SIGKILL) // ESRCH: it left nobody
 	p.exitErr = p.cmd.Wait()
 	p.release()
 	_ = p.stdout.SetReadDeadline(time.Now().Add(pipesOutlive))

@@ -84,9 +84,9 @@ func (s *session) send(ctx context.Context, out inbox.Outbound) (inbox.Receipt, 
 // sendFallback is the sentence for an error that came without one: from gRPC itself, or from a plugin that says little.
 func sendFallback(err error) string {
 	switch status.Code(err) {
-	case codes.DeadlineExceeded, codes.Canceled:
+	case codes.DeadlineExceeded:
 		return "channel.timeout"
-	case codes.Unavailable:
+	case codes.Unavailable, codes.Canceled:
 		return "channel.not-running"
 	}
 	return "channel.failed"

@@ -54,6 +54,7 @@ type session struct {
 	process *process
 	server  *grpc.Server // ours, on host.sock
 	rpc     goplugin.ClientProtocol
+	conn    *grpc.ClientConn
 	base    wirev1.BaseClient
 	channel wirev1.ChannelClient
 	files   *fileHandles
@@ -151,15 +152,15 @@ func (s *session) connect(ctx context.Context) error {
 		return fmt.Errorf("connect to the plugin: %w", err)
 	}
 	s.rpc = rpc
-	conn, err := rpc.Dispense(wire.LineName)
+	line, err := rpc.Dispense(wire.LineName)
 	if err != nil {
 		return fmt.Errorf("connect to the plugin: %w", err)
 	}
-	c, ok := conn.(grpc.ClientConnInterface)
+	conn, ok := line.(*grpc.ClientConn)
 	if !ok {
 		return errors.New("connect to the plugin: no connection")
 	}
-	s.base, s.channel = wirev1.NewBaseClient(c), wirev1.NewChannelClient(c)
+	s.conn, s.base, s.channel = conn, wirev1.NewBaseClient(conn), wirev1.NewChannelClient(conn)
 	return nil
 }
 
@@ -251,6 +252,7 @@ func (s *session) stop(patience context.Context) {
 	ctx, cancel = context.WithTimeout(patience, t.Exit)
 	defer cancel()
 	if _, err := s.base.Shutdown(ctx, &wirev1.ShutdownRequest{}); err == nil {
+		_ = s.conn.Close() // go-plugin's own streams would keep the plugin's server up
 		select {
 		case <-s.process.exited:
 		case <-ctx.Done():

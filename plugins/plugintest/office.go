@@ -15,6 +15,7 @@ import (
 	"io"
 	"maps"
 	"sync"
+	"testing"
 
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/inbox"
@@ -132,4 +133,19 @@ func (o *Office) Again() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.again
+}
+
+// File gives what a file holds.
+func (o *Office) File(t testing.TB, hash string) string {
+	t.Helper()
+	r, err := o.Open(hash)
+	if err != nil {
+		t.Fatalf("open a file: %v", err)
+	}
+	defer r.Close()
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatalf("read a file: %v", err)
+	}
+	return string(raw)
 }

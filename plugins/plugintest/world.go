@@ -121,6 +121,12 @@ func (w *World) Kill(t testing.TB, sig syscall.Signal) (pid int) {
 	return pid
 }
 
+// Stop stops the plugin's process, as a debugger or a hung disk would.
+func (w *World) Stop(t testing.TB) (pid int) {
+	t.Helper()
+	return w.Kill(t, syscall.SIGSTOP)
+}
+
 // Wait waits until a condition holds.
 func Wait(t testing.TB, what string, holds func() bool) {
 	t.Helper()
