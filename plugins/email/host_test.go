@@ -166,7 +166,7 @@ func configFor(s *mailtest.Server) sdk.Config {
 		"account.address": mailtest.Office, "account.name": "המשרד",
 		"imap.host": s.Host, "imap.port": strconv.Itoa(s.IMAPSPort), "imap.password": mailtest.OfficeSecret,
 		"smtp.host": s.Host, "smtp.port": strconv.Itoa(s.SubmissionPort),
-		"tls.ca_file": s.CAFile,
+		"tls.ca-file": s.CAFile,
 	}
 }
 

@@ -31,6 +31,7 @@ const (
 	maxIDLength = 400
 	maxFileName = 150
 	maxSubject  = 2000
+	maxText     = 4 << 20 // of text and of HTML; what is longer comes in as a file
 )
 
 // unknownSender stands for the sender of a mail that names none. The domain cannot exist (RFC 2606).
@@ -78,6 +79,14 @@ func (p parser) parse(src *spool, received time.Time) (sdk.Message, error) {
 	}
 	for i, part := range b.files {
 		m.Attachments = append(m.Attachments, attachment(part, i+1))
+	}
+	if len(m.Text) > maxText {
+		m.Attachments = append(m.Attachments, fileOfText("message.txt", "text/plain", m.Text))
+		m.Text = cut(m.Text, maxText)
+	}
+	if len(m.HTML) > maxText {
+		m.Attachments = append(m.Attachments, fileOfText("message.html", "text/html", m.HTML))
+		m.HTML = ""
 	}
 	m.Raw = original(src)
 	return m, nil
@@ -246,6 +255,12 @@ func attachment(part *enmime.Part, number int) sdk.File {
 		Inline: disposition != "attachment" && (disposition == "inline" || part.ContentID != ""),
 		Open:   func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil },
 	}
+}
+
+func fileOfText(name, kind, text string) sdk.File {
+	return sdk.File{Name: name, Type: kind + "; charset=utf-8", Size: int64(len(text)), Open: func() (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(text)), nil
+	}}
 }
 
 // fileName is the name that the part gives itself, without folders, controls and signs that turn the text around.

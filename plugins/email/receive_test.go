@@ -187,9 +187,9 @@ func TestTroubleIsNamed(t *testing.T) {
 		change map[string]string
 		key    string
 	}{
-		"unknown authority": {map[string]string{"tls.ca_file": ""}, keyCertificate},
+		"unknown authority": {map[string]string{"tls.ca-file": ""}, keyCertificate},
 		"unknown authority by starttls": {map[string]string{
-			"tls.ca_file": "", "imap.security": "starttls", "imap.port": strconv.Itoa(s.IMAPPort)}, keyCertificate},
+			"tls.ca-file": "", "imap.security": "starttls", "imap.port": strconv.Itoa(s.IMAPPort)}, keyCertificate},
 		"nobody listens":         {map[string]string{"imap.port": "1"}, keyConnectionRefused},
 		"no such host":           {map[string]string{"imap.host": "mail.invalid"}, keyHostUnknown},
 		"tls where none is":      {map[string]string{"imap.port": strconv.Itoa(s.IMAPPort)}, keyNoTLS},

@@ -20,7 +20,7 @@ type limits struct {
 // defaultLimits are far above what mail programs write. The MIME decoder doubles its time with each unclosed
 // multipart within another; at ten it is still in the milliseconds.
 func defaultLimits() limits {
-	return limits{header: 256 << 10, depth: 10, parts: 1000, kinds: 16}
+	return limits{header: 256 << 10, depth: 10, parts: 400, kinds: 16}
 }
 
 // errHostile is the answer to a mail that exceeds the limits.

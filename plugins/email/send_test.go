@@ -213,7 +213,7 @@ func TestSendFailures(t *testing.T) {
 func TestSendWithWrongPasswordOrAuthority(t *testing.T) {
 	s := mailtest.Start(t)
 	for key, change := range map[string][2]string{
-		keyLoginRefused: {"smtp.password", "wrong"}, keyCertificate: {"tls.ca_file", ""},
+		keyLoginRefused: {"smtp.password", "wrong"}, keyCertificate: {"tls.ca-file", ""},
 	} {
 		config := configFor(s)
 		config[change[0]] = change[1]

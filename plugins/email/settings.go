@@ -85,7 +85,7 @@ func readSettings(c sdk.Config) (settings, error) {
 	if s.history, err = readNumber(c, "history.days", 30, 0, 36500); err != nil {
 		return settings{}, err
 	}
-	if s.roots, err = readRoots(c["tls.ca_file"]); err != nil {
+	if s.roots, err = readRoots(c["tls.ca-file"]); err != nil {
 		return settings{}, err
 	}
 	return s, nil
@@ -136,14 +136,14 @@ func readRoots(path string) (*x509.CertPool, error) {
 	}
 	pem, err := os.ReadFile(path)
 	if err != nil {
-		return nil, sdk.Invalid("tls.ca_file", keySettingCA)
+		return nil, sdk.Invalid("tls.ca-file", keySettingCA)
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		roots = x509.NewCertPool()
 	}
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, sdk.Invalid("tls.ca_file", keySettingCA)
+		return nil, sdk.Invalid("tls.ca-file", keySettingCA)
 	}
 	return roots, nil
 }
