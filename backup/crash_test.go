@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -45,9 +46,10 @@ func child(ctx context.Context, dir string) error {
 		return err
 	}
 	for seed := uint64(os.Getpid()); ; seed++ {
-		fmt.Println("begin")
-		c := content{"db/contact.jsonl": records(seed, 20000), "noise": noise(seed, 20<<20), "deep/er/file": noise(seed, 1000)}
-		if _, err := r.Snapshot(ctx, c, backup.SnapshotOptions{}); err != nil {
+		c := content{"db/contact.jsonl": records(seed, 5000), "noise": noise(seed, 20<<20), "deep/er/file": noise(seed, 1000)}
+		// The first piece has been read: the lock is held and packs are to come.
+		begin := sync.OnceFunc(func() { fmt.Println("begin") })
+		if _, err := r.Snapshot(ctx, c, backup.SnapshotOptions{Progress: func(backup.Progress) { begin() }}); err != nil {
 			return err
 		}
 	}
@@ -61,7 +63,8 @@ func TestKilledSnapshotsLeaveASoundRepository(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
 	leftLock := false
 	for i := range 10 {
-		kill(t, dir, time.Duration(random.IntN(700))*time.Millisecond)
+		// The first at once, the others anywhere up to the snapshots after it.
+		kill(t, dir, time.Duration(min(i, 1))*time.Duration(random.IntN(400))*time.Millisecond)
 		leftLock = leftLock || len(files(t, dir, "locks")) > 0
 		report, err := r.Verify(t.Context(), backup.VerifyOptions{})
 		if err != nil || !report.OK() {
