@@ -7,6 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -48,8 +50,14 @@ func checkSteps(d desk) []step {
 
 // formed fails on files that gofmt would change, and names them.
 func formed(ctx context.Context, d desk, out io.Writer) error {
+	// gofmt of the very Go that builds; another's may hold other views.
+	goroot, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+	if err != nil {
+		return fmt.Errorf("find gofmt: %w", err)
+	}
+	gofmt := filepath.Join(strings.TrimSpace(string(goroot)), "bin", "gofmt")
 	var list bytes.Buffer
-	if err := command(ctx, d.root, io.MultiWriter(&list, out), "gofmt", "-l", "."); err != nil {
+	if err := command(ctx, d.root, io.MultiWriter(&list, out), gofmt, "-l", "."); err != nil {
 		return err
 	}
 	if list.Len() > 0 {

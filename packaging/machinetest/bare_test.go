@@ -84,7 +84,7 @@ func serveByHand(t *testing.T, root string) {
 	}
 	m := &machine{t: t, root: root}
 	eventually(t, "the daemon is a process", func() bool {
-		m.leader = firstProcess(cmd.Process.Pid)
+		m.leader = firstProcess(cmd.Process.Pid, 2)
 		return m.leader != ""
 	})
 	answers(t, m, "")

@@ -65,14 +65,17 @@ func builtPackage(t *testing.T) string {
 type machine struct {
 	t      *testing.T
 	root   string
-	leader string // its process 1, by our number
-	nspawn *exec.Cmd
+	leader string        // its process 1, by our number
+	nspawn *exec.Cmd     // unshare, with nspawn as its child
 	ended  chan struct{} // closed when it is off
 }
 
 // bootScript gives the machine a cgroup tree of version 2 whatever the host
-// has, all in mount namespace of its own, and becomes systemd-nspawn. nspawn of
+// has, all in a mount namespace of its own, and becomes systemd-nspawn. nspawn of
 // Debian 12 blocks landlock unless told, and plugins will need it.
+//
+// It is process 1 of a namespace, for what nspawn starts survives a killed nspawn,
+// but nothing survives the first process of its namespace.
 const bootScript = `set -e
 umount -R -l /sys/fs/cgroup
 mount -t cgroup2 none /sys/fs/cgroup
@@ -98,10 +101,11 @@ func boot(t *testing.T) *machine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { console.Close(); os.Remove(console.Name()) })
-	m.nspawn = exec.Command("unshare", "--mount", "--propagation", "private", "bash", "-c", bootScript)
+	m.nspawn = exec.Command("unshare", "--mount", "--propagation", "private",
+		"--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", bootScript)
 	m.nspawn.Env = append(os.Environ(), "NAME="+name, "ROOT="+m.root)
 	m.nspawn.Stdout, m.nspawn.Stderr = console, console
-	// Should this test be killed, nspawn dies with it, and the machine with nspawn.
+	// Should this test be killed, unshare dies with it, and the machine with unshare.
 	m.nspawn.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error, 1)
 	go func() {
@@ -142,7 +146,7 @@ func (m *machine) waitUp() error {
 		case <-time.After(100 * time.Millisecond):
 		}
 		if m.leader == "" {
-			m.leader = firstProcess(m.nspawn.Process.Pid)
+			m.leader = firstProcess(m.nspawn.Process.Pid, 3)
 			continue
 		}
 		out, _ := m.try("systemctl", "is-system-running")
@@ -157,20 +161,34 @@ func (m *machine) waitUp() error {
 	return fmt.Errorf("not up after two minutes: %s", state)
 }
 
-// firstProcess finds the child of nspawn that is process 1 inside.
-func firstProcess(nspawn int) string {
-	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", nspawn, nspawn))
-	for _, pid := range strings.Fields(string(children)) {
-		status, _ := os.ReadFile("/proc/" + pid + "/status")
-		for _, line := range strings.Split(string(status), "\n") {
-			if ids, ok := strings.CutPrefix(line, "NSpid:"); ok {
-				if f := strings.Fields(ids); len(f) > 1 && f[len(f)-1] == "1" {
-					return pid
-				}
-			}
+// firstProcess finds, among the descendants of a process, process 1 of a
+// namespace that is depth namespaces deep, counted with ours.
+func firstProcess(pid, depth int) string {
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", pid))
+	for _, text := range strings.Fields(string(children)) {
+		child, err := strconv.Atoi(text)
+		if err != nil {
+			continue
+		}
+		if ids := numbers(child); len(ids) == depth && ids[depth-1] == "1" {
+			return text
+		}
+		if found := firstProcess(child, depth); found != "" {
+			return found
 		}
 	}
 	return ""
+}
+
+// numbers are those of a process in each namespace, ours first.
+func numbers(pid int) []string {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	for _, line := range strings.Split(string(status), "\n") {
+		if ids, ok := strings.CutPrefix(line, "NSpid:"); ok {
+			return strings.Fields(ids)
+		}
+	}
+	return nil
 }
 
 // off powers the machine down, or cuts its power when it does not obey.
