@@ -126,9 +126,7 @@ func readLimited(file string, limit int64) ([]byte, error) {
 // parseManifest reads a plugin.yaml. It names every field that is wrong, not only the first.
 func parseManifest(raw []byte, file string) (*Manifest, error) {
 	m := &Manifest{}
-	dec := yaml.NewDecoder(bytes.NewReader(raw))
-	dec.KnownFields(true)
-	if err := dec.Decode(m); err != nil {
+	if err := decode(raw, m); err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "plugin.manifest-malformed", "file", file, "detail", wire.Cut(err.Error(), 500))
 	}
 	c := &checker{}
@@ -140,6 +138,41 @@ func parseManifest(raw []byte, file string) (*Manifest, error) {
 		}
 	}
 	return m, nil
+}
+
+// decode reads YAML that may be hostile: one document, no field that to does not have, and none of the features by
+// which a short text makes much work (aliases, merges) or makes the decoder panic (keys that are no text).
+func decode(raw []byte, to any) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the YAML cannot be read: %v", v)
+		}
+	}()
+	var doc yaml.Node
+	if err := yaml.Unmarshal(raw, &doc); err != nil {
+		return err
+	}
+	if err := plainYAML(&doc, 0); err != nil {
+		return err
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(raw))
+	dec.KnownFields(true)
+	return dec.Decode(to)
+}
+
+func plainYAML(n *yaml.Node, depth int) error {
+	if n.Kind == yaml.AliasNode || n.Anchor != "" || depth > 20 {
+		return fmt.Errorf("line %d: anchors, aliases and deep nesting are not taken", n.Line)
+	}
+	for i, c := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 0 && (c.Kind != yaml.ScalarNode || c.Tag == "!!merge") {
+			return fmt.Errorf("line %d: a key must be plain text", c.Line)
+		}
+		if err := plainYAML(c, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checker collects what is wrong.
@@ -338,7 +371,7 @@ func readSentences(dir string) (map[string]map[string]string, error) {
 
 func parseSentences(raw []byte, file string) (map[string]string, error) {
 	var m map[string]string
-	if err := yaml.Unmarshal(raw, &m); err != nil {
+	if err := decode(raw, &m); err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "plugin.manifest-malformed", "file", file, "detail", wire.Cut(err.Error(), 500))
 	}
 	c := &checker{}

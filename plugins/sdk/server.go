@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -202,3 +203,6 @@ func (c Config) String() string { return fmt.Sprintf("configuration of %d keys",
 
 // GoString does for %#v what String does for %v.
 func (c Config) GoString() string { return c.String() }
+
+// LogValue does for slog what String does for fmt.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
