@@ -26,15 +26,15 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 
 	"github.com/karov-crm/karov/admin/frame/locale"
-	"github.com/karov-crm/karov/appliance/access"
+	"github.com/karov-crm/karov/appliance/staff"
 )
 
-// Auth is the staff room as the frame needs it. Session fails with kind Unauthenticated when the session is over; its
-// context goes into every call that a page makes, so that each is checked against what this person may do.
+// Auth is the staff room as the frame needs it; staff.Room is one. Session fails with kind Unauthenticated when the
+// session is over.
 type Auth interface {
-	SignIn(ctx context.Context, email, password, remote string) (token string, err error)
-	Session(ctx context.Context, token string) (access.Actor, error)
-	SignOut(ctx context.Context, token string) error
+	SignIn(ctx context.Context, email, password, remote string) (secret string, a staff.Account, err error)
+	Session(ctx context.Context, secret string) (staff.Account, error)
+	SignOut(ctx context.Context, secret string) error
 	SetLanguage(ctx context.Context, lang string) error
 }
 

@@ -40,13 +40,13 @@ func (f *Frame) session(next echo.HandlerFunc) echo.HandlerFunc {
 		if token == "" {
 			return fault.New(fault.Unauthenticated, "signin.needed")
 		}
-		person, err := f.Auth.Session(r.Context(), token)
+		account, err := f.Auth.Session(r.Context(), token)
 		if err != nil {
 			return err
 		}
-		ctx := access.WithActor(r.Context(), person)
+		ctx := access.WithActor(r.Context(), account.Actor())
 		c.SetRequest(r.WithContext(ctx))
-		v := f.view(c, person)
+		v := f.view(c, account.Actor())
 		v.Token = formToken(token)
 		if f.Health != nil && v.Leads() {
 			for _, h := range f.Health(ctx) {
@@ -103,18 +103,14 @@ func (f *Frame) signInPage(c echo.Context) error {
 
 func (f *Frame) signIn(c echo.Context) error {
 	ctx := c.Request().Context()
-	token, err := f.Auth.SignIn(ctx, strings.TrimSpace(c.FormValue("email")), c.FormValue("password"), c.RealIP())
+	token, account, err := f.Auth.SignIn(ctx, strings.TrimSpace(c.FormValue("email")), c.FormValue("password"), c.RealIP())
 	if err != nil {
 		return f.signInAgain(c, err)
 	}
-	person, err := f.Auth.Session(ctx, token)
-	if err != nil {
-		return err
-	}
 	f.setCookie(c, f.cookieName("karov"), token, 30*24*time.Hour) // the server ends it earlier
 	f.dropCookie(c, f.cookieName("karov-visit"))
-	if person.Lang != "" {
-		f.setCookie(c, "lang", person.Lang, rememberPreference)
+	if account.Lang != "" {
+		f.setCookie(c, "lang", account.Lang, rememberPreference)
 	}
 	return f.Done(c, safeNext(c.FormValue("next")))
 }
@@ -173,4 +169,11 @@ func safeNext(next string) string {
 		return "/"
 	}
 	return next
+}
+
+// Signed tells who is signed in now on a request that is still open, as a stream is; false when the session ended.
+func (f *Frame) Signed(c echo.Context) (access.Actor, bool) {
+	token, _ := c.Get(sessionKey).(string)
+	account, err := f.Auth.Session(c.Request().Context(), token)
+	return account.Actor(), err == nil
 }

@@ -9,7 +9,7 @@ const tell = (message) => ports.forEach((port) => port.postMessage(message));
 function open() {
   if (source) return;
   source = new EventSource("/live" + (last ? "?after=" + encodeURIComponent(last) : ""));
-  source.onopen = () => { wait = 1000; tell({ state: "up" }); };
+  source.onopen = () => { wait = 1000; tell({ state: "up", names: last ? [] : ["*"] }); };
   source.onerror = () => {
     tell({ state: "down" });
     if (source && source.readyState === EventSource.CLOSED) reopen();

@@ -1,0 +1,71 @@
+package frame_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/karov-crm/karov/admin/frame/locale"
+)
+
+// sources reads all templates and non-test Go files below a folder, generated ones left out.
+func sources(t *testing.T, root string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		ext := filepath.Ext(path)
+		if err != nil || d.IsDir() || ext != ".go" && ext != ".templ" || strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, "_templ.go") {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		found[path] = string(raw)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// Keys that are put together at run time, by what comes before the last part.
+var families = []string{"role.", "failure.", "frame.theme-", "frame.keys-", "inbox.tab-", "inbox.empty-", "channel.", "contact.kind-", "fact.", "message.state-", "field."}
+
+func TestEverySentenceIsThereAndUsed(t *testing.T) {
+	words, err := locale.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	voice := words.In("en", time.UTC)
+	keys := regexp.MustCompile(`\.(?:T|N|Fill)\(\s*"([^"]+)"\s*[,)]`)
+	faults := regexp.MustCompile(`fault\.(?:New|Wrap)\((?:[^"\n]*,\s*)?fault\.[A-Z][A-Za-z]+,\s*"([^"]+)"|fault\.New\([A-Z][A-Za-z]+,\s*"([^"]+)"|InvalidField\([^,\n]+,\s*"([^"]+)"`)
+	var everything strings.Builder
+	for path, text := range sources(t, "../..") {
+		everything.WriteString(text)
+		inAdmin := strings.Contains(path, "../workspace/") || !strings.HasPrefix(path, "../../") || strings.HasPrefix(path, "../../admin/")
+		if inAdmin {
+			for _, m := range keys.FindAllStringSubmatch(text, -1) {
+				if !voice.Has(m[1]) {
+					t.Errorf("%s says %q, which no pack has", path, m[1])
+				}
+			}
+		}
+		if strings.HasPrefix(path, "../../appliance/") || inAdmin {
+			for _, m := range faults.FindAllStringSubmatch(text, -1) {
+				if key := m[1] + m[2] + m[3]; !voice.Has(key) && !strings.HasPrefix(key, "error.") && !strings.HasPrefix(key, "store.") {
+					t.Errorf("%s fails with %q, which no pack has", path, key)
+				}
+			}
+		}
+	}
+	for _, key := range locale.Keys() {
+		if !strings.Contains(everything.String(), `"`+key+`"`) && !slices.ContainsFunc(families, func(f string) bool { return strings.HasPrefix(key, f) }) &&
+			!strings.HasSuffix(key, ".not-found") {
+			t.Errorf("the sentence %q is used nowhere", key)
+		}
+	}
+}
