@@ -68,10 +68,12 @@ type process struct {
 	token   wire.Token
 	env     []string
 
-	cmd            *exec.Cmd
 	stdout, stderr *os.File // our ends
 	life           *os.File // our end: the plugin sees its end when we are gone
 	pid            atomic.Int64
+	mu             sync.Mutex  // between a start and a kill that comes during it
+	running        *os.Process // nil before the start
+	killed         bool
 	exited         chan struct{}
 	exitErr        error         // set before exited is closed
 	readOut        chan struct{} // closed when standard error was read to its end
@@ -107,17 +109,24 @@ func (p *process) Start(context.Context) error {
 		closeAll(p.stdout, p.stderr, p.life)
 		return fmt.Errorf("pass the token: %w", err)
 	}
-	p.cmd = &exec.Cmd{
+	cmd := &exec.Cmd{
 		Path: p.binary, Args: []string{p.binary}, Dir: p.dir, Env: p.env,
 		Stdout: stdout, Stderr: stderr, ExtraFiles: []*os.File{life},
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
 	}
-	if err := p.spawner.start(p.cmd); err != nil {
+	if err := p.spawner.start(cmd); err != nil {
 		closeAll(p.stdout, p.stderr, p.life)
 		return fmt.Errorf("start the program: %w", err)
 	}
-	p.pid.Store(int64(p.cmd.Process.Pid))
-	go p.wait()
+	p.pid.Store(int64(cmd.Process.Pid))
+	go p.wait(cmd)
+	p.mu.Lock()
+	p.running = cmd.Process
+	killed := p.killed
+	p.mu.Unlock()
+	if killed {
+		return p.kill()
+	}
 	return nil
 }
 
@@ -131,15 +140,15 @@ func closeAll(files ...*os.File) {
 
 // wait waits for the end of the process, ends whatever it left in its process group, and reaps it. Only then is its
 // number free for others, so the signal hits no stranger. The pipes get a deadline, since go-plugin asks for the end only after both were read out.
-func (p *process) wait() {
-	pid := p.cmd.Process.Pid
+func (p *process) wait(cmd *exec.Cmd) {
+	pid := cmd.Process.Pid
 	for {
 		if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
 	_ = unix.Kill(-pid, unix.SIGKILL) // ESRCH: it left nobody
-	p.exitErr = p.cmd.Wait()
+	p.exitErr = cmd.Wait()
 	p.release()
 	_ = p.stdout.SetReadDeadline(time.Now().Add(pipesOutlive))
 	_ = p.stderr.SetReadDeadline(time.Now().Add(pipesOutlive))
@@ -170,10 +179,14 @@ func (p *process) Kill(context.Context) error { return p.kill() }
 // kill ends the process at once. os.Process signals through a pidfd, so the signal cannot hit a stranger who got the
 // number, and SIGKILL reaches a stopped process too.
 func (p *process) kill() error {
-	if p.cmd == nil || p.cmd.Process == nil {
+	p.mu.Lock()
+	p.killed = true
+	running := p.running
+	p.mu.Unlock()
+	if running == nil {
 		return nil
 	}
-	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := running.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	return nil

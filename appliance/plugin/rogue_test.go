@@ -7,8 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,12 +35,29 @@ func rogue(t *testing.T, how string) string {
 	if err := os.WriteFile(filepath.Join(dir, "plugin.yaml"), []byte(manifest), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("go", "build", "-o", filepath.Join(dir, how), "./testdata/rogue").CombinedOutput()
+	program, err := buildRogue()
 	if err != nil {
-		t.Fatalf("build the rogue: %v\n%s", err, out)
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, how), program, 0o700); err != nil {
+		t.Fatal(err)
 	}
 	return home
 }
+
+// buildRogue builds the rogue once and gives its bytes.
+var buildRogue = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "k")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "rogue")
+	if out, err := exec.Command("go", "build", "-o", file, "./testdata/rogue").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build the rogue: %w\n%s", err, out)
+	}
+	return os.ReadFile(file)
+})
 
 // findings waits until the rogue is done, and gives what it reported.
 func findings(t *testing.T, w *plugintest.World) map[string]string {
@@ -280,4 +299,24 @@ func TestCloseIsNotHeldUpByAStoppedPlugin(t *testing.T) {
 	if !plugintest.Gone(pid) {
 		t.Errorf("process %d lives on", pid)
 	}
+}
+
+func TestFallsLeaveNothingBehind(t *testing.T) {
+	w := plugintest.Start(t, rogue(t, "orphan"), plugintest.NewOffice(nil))
+	open := func() int {
+		files, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	plugintest.Wait(t, "it fell once", func() bool { return w.Status().Restarts >= 1 })
+	files, goroutines := open(), runtime.NumGoroutine()
+	plugintest.Wait(t, "it fell often", func() bool { return w.Status().Restarts >= 15 })
+	if err := w.Host.Disable(t.Context(), w.Status().ID); err != nil {
+		t.Fatal(err)
+	}
+	plugintest.Wait(t, "the files and goroutines of its lives are gone", func() bool {
+		return open() <= files+2 && runtime.NumGoroutine() <= goroutines+2
+	})
 }
