@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/plugins/wire"
@@ -190,14 +191,20 @@ func (h *fileHandles) blob(handle string) (string, bool) {
 	return b, ok
 }
 
-// recoverUnary turns a panic in one call into an error: what a plugin sends must not end the daemon.
-func recoverUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
+// callWithin bounds a plugin's single calls; a message may take longer than that.
+const callWithin = 30 * time.Second
+
+// guardUnary gives a call its deadline and turns a panic in it into an error: what a plugin sends must neither end nor
+// hold up the daemon.
+func guardUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
 	defer recovered(info.Server, &err)
 	return next(ctx, req)
 }
 
-// recoverStream does for streams what recoverUnary does for single calls.
-func recoverStream(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+// guardStream turns a panic in a stream into an error. A stream ends at the latest with the process at its other end.
+func guardStream(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
 	defer recovered(srv, &err)
 	return next(srv, s)
 }

@@ -117,7 +117,7 @@ func (s *session) serve() error {
 	}
 	opts := append(wire.ServerOptions(s.token, s.peer),
 		grpc.MaxConcurrentStreams(32), grpc.WaitForHandlers(true),
-		grpc.ChainUnaryInterceptor(recoverUnary), grpc.ChainStreamInterceptor(recoverStream))
+		grpc.ChainUnaryInterceptor(guardUnary), grpc.ChainStreamInterceptor(guardStream))
 	s.server = grpc.NewServer(opts...)
 	wirev1.RegisterHostServer(s.server, &callbacks{s: s})
 	go func() { _ = s.server.Serve(l) }() // ends with close

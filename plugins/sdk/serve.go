@@ -48,7 +48,8 @@ func Serve(ctx context.Context, info Info, ch Channel) error {
 		return fmt.Errorf("open the line to the host: %w", err)
 	}
 	// The host decides when a plugin ends: a Ctrl-C meant for the daemon must not cut the plugin's work.
-	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// Taken and left unread rather than ignored, since a program that the plugin starts would inherit that.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	conn, err := grpc.NewClient("unix:"+l.hostSocket, wire.DialOptions(l.token, l.peer)...)
 	if err != nil {
 		return fmt.Errorf("reach the host: %w", err)
