@@ -19,8 +19,9 @@ const (
 	binBucket    = "record.bin"
 )
 
-// Hook is asked in the transaction of each write of an entity, after the record is written and before it is indexed for
-// lookup. Before is the zero Record for a new one, after for a deleted one. An error undoes the write.
+// Hook is asked in the transaction of each write of an entity, before anything of it is stored. Before is the zero
+// Record for a new one, after for a deleted one. An error refuses the write; a hook that refuses must not have written
+// anything itself, since the transaction may hold others' writes and go on.
 type Hook func(ctx context.Context, tx store.Tx, before, after Record) error
 
 // Describe says what a record can be found by. ok is false for one that lookup does not find.

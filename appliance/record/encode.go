@@ -2,7 +2,9 @@ package record
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -17,8 +19,8 @@ import (
 
 func floatOf(n uint64) float64 { return math.Float64frombits(n) }
 
-// walk visits the stored fields in order: bytes for byte fields, n for the others. Damaged bytes end the walk; Check
-// finds them.
+// walk visits the stored fields in order: bytes for byte fields, n for the others. Damaged bytes end the walk; valid
+// finds them, and Check names the record.
 func (r Record) walk(visit func(number protowire.Number, t protowire.Type, b []byte, n uint64) bool) {
 	rest := r.raw
 	for len(rest) > 0 {
@@ -79,7 +81,7 @@ func (r Record) varint(number protowire.Number) uint64 {
 	return n
 }
 
-// valid tells whether the bytes are a record to their end.
+// valid tells whether the bytes are a record to their end, each number and length in its shortest form.
 func (r Record) valid() bool {
 	seen := 0
 	r.walk(func(n protowire.Number, t protowire.Type, b []byte, v uint64) bool {
@@ -104,16 +106,17 @@ type header struct {
 	createdBy, updater string
 }
 
-// encode writes a record from its header and the wire form of each field by number.
-func encode(e *schema.Entity, h header, fields map[int][]byte) []byte {
+// encode writes a record from its header and the wire form of each field by number. A field that the schema has no more
+// is written too: what it held stays until somebody purges it.
+func encode(h header, fields map[int][]byte) []byte {
 	raw := protowire.AppendTag(nil, fieldVersion, protowire.VarintType)
 	raw = protowire.AppendVarint(raw, h.version)
 	raw = appendMoment(raw, fieldCreatedAt, h.created)
 	raw = appendMoment(raw, fieldUpdatedAt, h.updated)
 	raw = appendText(raw, fieldCreatedBy, h.createdBy)
 	raw = appendText(raw, fieldUpdatedBy, h.updater)
-	for _, f := range sortedFields(e) {
-		raw = append(raw, fields[f.Number]...)
+	for _, number := range slices.Sorted(maps.Keys(fields)) {
+		raw = append(raw, fields[number]...)
 	}
 	return raw
 }

@@ -29,7 +29,8 @@ type Query struct {
 	Entity string
 	Field  string // when given, only records whose indexed Field equals Value
 	Value  any    // string, ID or time.Time
-	Sort   string // an indexed field, with "-" before it for backwards; "" or "-" is by age
+	Sort   string // an indexed field, with "-" before it for backwards; "" or "-" is by age. Records without a value in
+	// it are left out, but for the title
 	Limit  int    // 0 is DefaultLimit
 	Cursor string // of the page before, "" for the first
 	Keep   func(Record) bool
@@ -75,16 +76,19 @@ func (b *Book) ListTx(ctx context.Context, tx store.Tx, q Query) (Page, error) {
 	return page, ctx.Err()
 }
 
-// Count says how many records the query would list: exact is false when there are more than n. Without Keep and Field
-// it costs one read for those who see all or have an owner's count; else it looks at CountLimit records at most.
+// Count says how many records the query would list: exact is false when there are more than n. Without Keep, Field and
+// Sort it costs one read for those who see all or have an owner's count; else it counts CountLimit records at most.
 func (b *Book) Count(ctx context.Context, q Query) (n int, exact bool, err error) {
 	err = b.db.View(ctx, func(tx store.Tx) error {
+		e := b.schema.Entity(q.Entity)
+		if e == nil {
+			return fault.Missing("entity", q.Entity)
+		}
 		filter, err := b.gate.Filter(ctx, q.Entity)
 		if err != nil {
 			return err
 		}
-		e := b.schema.Entity(q.Entity)
-		if e != nil && q.Keep == nil && q.Field == "" && (filter.All || e.Via == "") {
+		if q.Keep == nil && q.Field == "" && strings.TrimPrefix(q.Sort, "-") == "" && (filter.All || e.Via == "") {
 			key := q.Entity
 			if !filter.All {
 				key += "\x00" + filter.Owner
@@ -121,17 +125,18 @@ func (b *Book) plan(ctx context.Context, tx store.Tx, q Query) (iter.Seq2[[]byte
 	}
 	sort, reverse := strings.CutPrefix(q.Sort, "-")
 	name, prefix := "record."+e.Name, []byte(nil)
+	is := func(Record) bool { return true }
 	switch {
 	case q.Field != "":
 		if sort != "" {
 			return nil, fault.InvalidField("sort", "list.sort-with-field")
 		}
-		if prefix, err = valuePrefix(e, q.Field, q.Value); err != nil {
+		if prefix, is, err = equals(e, q.Field, q.Value); err != nil {
 			return nil, err
 		}
 		name = indexBucket(e.Name, q.Field)
 	case sort != "":
-		if f := e.Field(sort); f == nil || !f.Indexed {
+		if f := e.Field(sort); f == nil || !f.Indexed || f.Many { // by one of many it would list a record again and again
 			return nil, fault.InvalidField("sort", "list.sort", "field", sort)
 		}
 		name = indexBucket(e.Name, sort)
@@ -150,7 +155,7 @@ func (b *Book) plan(ctx context.Context, tx store.Tx, q Query) (iter.Seq2[[]byte
 			if name != "record."+e.Name {
 				r.raw = records.Get(r.ID[:])
 			}
-			if r.raw == nil || !filter.All && !slices.Contains(b.owners(tx, r, 0), filter.Owner) || q.Keep != nil && !q.Keep(r) {
+			if r.raw == nil || !is(r) || !filter.All && !slices.Contains(b.owners(tx, r, 0), filter.Owner) || q.Keep != nil && !q.Keep(r) {
 				continue
 			}
 			if !yield(key, r) {
@@ -179,25 +184,28 @@ func (b *Book) window(q Query, prefix []byte, reverse bool) (from, to []byte, er
 	return append(at, 0), to, nil
 }
 
-// valuePrefix is the beginning of the index keys of a value.
-func valuePrefix(e *schema.Entity, field string, value any) ([]byte, error) {
+// equals gives the beginning of the index keys of a value, and tells a record that has it from one whose text only
+// folds to the same key or begins alike.
+func equals(e *schema.Entity, field string, value any) (prefix []byte, is func(Record) bool, err error) {
 	f := e.Field(field)
 	if f == nil || !f.Indexed {
-		return nil, fault.InvalidField("filter", "list.field", "field", field)
+		return nil, nil, fault.InvalidField("filter", "list.field", "field", field)
 	}
-	switch v := value.(type) {
+	single := *f
+	single.Many = false
+	cleaned, bad := clean(&single, value)
+	if bad != nil || cleaned == nil {
+		return nil, nil, fault.InvalidField("filter", "field.type")
+	}
+	switch v := cleaned.(type) {
 	case ID:
-		return v[:], nil
+		return v[:], func(r Record) bool { return r.Link(field) == v }, nil
 	case time.Time:
-		return []byte(sortableTime(v)), nil
+		return []byte(sortableTime(v)), func(Record) bool { return true }, nil
 	case string:
-		if f.Type == schema.Link {
-			id, err := ParseID(v)
-			return id[:], err
-		}
-		return []byte(sortableText(v)), nil
+		return []byte(sortableText(v)), func(r Record) bool { return slices.Contains(r.Texts(field), v) }, nil
 	}
-	return nil, fault.InvalidField("filter", "field.type")
+	return nil, nil, fault.InvalidField("filter", "field.type")
 }
 
 // A cursor is the key of the last record shown, with a sum of the query it belongs to, so that one from another list
@@ -253,13 +261,13 @@ func (b *Book) Allowed(ctx context.Context, tx store.Tx, verb access.Verb, r Rec
 func (b *Book) With(tx store.Tx, entity, field string, value any) iter.Seq[Record] {
 	return func(yield func(Record) bool) {
 		e := b.schema.Entity(entity)
-		prefix, err := valuePrefix(e, field, value)
+		prefix, is, err := equals(e, field, value)
 		if err != nil {
-			return // the room named a field that is not indexed: its tests would find nothing
+			return // nothing has an impossible value; a field that is not indexed would find nothing in the room's tests
 		}
 		for key := range tx.Bucket(indexBucket(entity, field)).Scan(prefix, store.PrefixEnd(prefix), false) {
 			r, err := b.Raw(tx, entity, ID(key[len(key)-16:]))
-			if err == nil && !yield(r) {
+			if err == nil && is(r) && !yield(r) {
 				return
 			}
 		}

@@ -52,10 +52,10 @@ func (r Record) Exists() bool { return r.entity != nil }
 func (r Record) Version() uint64 { return r.varint(fieldVersion) }
 
 // CreatedAt is when the record was made.
-func (r Record) CreatedAt() time.Time { return moment(r.varint(fieldCreatedAt)) }
+func (r Record) CreatedAt() time.Time { return r.moment(fieldCreatedAt) }
 
 // UpdatedAt is when it was last changed.
-func (r Record) UpdatedAt() time.Time { return moment(r.varint(fieldUpdatedAt)) }
+func (r Record) UpdatedAt() time.Time { return r.moment(fieldUpdatedAt) }
 
 // CreatedBy is the id of the actor who made it.
 func (r Record) CreatedBy() string { return string(r.first(fieldCreatedBy)) }
@@ -79,7 +79,7 @@ func (r Record) Link(field string) (id ID) {
 }
 
 // Time reads a moment, the zero time where there is none.
-func (r Record) Time(field string) time.Time { return moment(r.varint(r.number(field))) }
+func (r Record) Time(field string) time.Time { return r.moment(r.number(field)) }
 
 // YesNo reads a yes-no field.
 func (r Record) YesNo(field string) bool { return r.varint(r.number(field)) == 1 }
@@ -120,8 +120,9 @@ func (r Record) number(field string) protowire.Number {
 	return 0
 }
 
-func moment(n uint64) time.Time {
-	if n == 0 {
+func (r Record) moment(number protowire.Number) time.Time {
+	n, ok := r.scalar(number)
+	if !ok {
 		return time.Time{}
 	}
 	return time.UnixMilli(protowire.DecodeZigZag(n)).UTC()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/karov-crm/karov/appliance/fault"
@@ -74,11 +75,11 @@ func cleanText(f *schema.Field, s string) (any, *fault.Field) {
 	if f.Type != schema.LongText {
 		s = strings.Join(strings.Fields(s), " ")
 	}
+	if strings.IndexFunc(s, visible) < 0 {
+		return nil, nil
+	}
 	if len(s) > limit {
 		return nil, problem(f, "field.too-long", "limit", limit)
-	}
-	if s == "" {
-		return nil, nil
 	}
 	switch f.Type {
 	case schema.Choice:
@@ -99,6 +100,9 @@ func cleanText(f *schema.Field, s string) (any, *fault.Field) {
 	return s, nil
 }
 
+// visible tells what a reader sees from what leaves an empty place.
+func visible(r rune) bool { return !unicode.IsSpace(r) && !unicode.In(r, unicode.Cf, unicode.Mn) }
+
 // stripControls drops NUL and the other control characters, and the invisible ones that turn the direction of the text
 // around them (Unicode Bidirectional Algorithm, embeddings, overrides and isolates): with them one customer's name can
 // make a whole line read otherwise than it is.
@@ -109,6 +113,8 @@ func stripControls(s string, keepLines bool) string {
 			if keepLines {
 				return r
 			}
+			return ' '
+		case r == '\r' && !keepLines:
 			return ' '
 		case r < 0x20, r == 0x7f, r >= 0x80 && r < 0xa0, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0xfeff:
 			return -1
@@ -158,18 +164,29 @@ func cleanTime(f *schema.Field, value any) (any, *fault.Field) {
 	case nil:
 		return nil, nil
 	case time.Time:
-		if v.IsZero() {
+		return possible(f, v)
+	case string:
+		if v == "" {
 			return nil, nil
 		}
-		return v, nil
-	case string:
 		t, err := time.Parse(time.RFC3339Nano, v)
 		if err != nil {
 			return nil, problem(f, "field.time")
 		}
-		return t, nil
+		return possible(f, t)
 	}
 	return nil, problem(f, "field.time")
+}
+
+// possible refuses moments that cannot be written as JSON again.
+func possible(f *schema.Field, t time.Time) (any, *fault.Field) {
+	switch year := t.UTC().Year(); {
+	case t.IsZero():
+		return nil, nil
+	case year < 1 || year > 9999:
+		return nil, problem(f, "field.time")
+	}
+	return t, nil
 }
 
 func cleanLink(f *schema.Field, value any) (any, *fault.Field) {

@@ -26,7 +26,7 @@ type Change struct {
 
 // Create makes a record. The fields of Values that the entity does not have, or that are closed, are Invalid.
 func (b *Book) Create(ctx context.Context, entity string, values Values) (r Record, err error) {
-	c := Change{Entity: entity, ID: NewID(), Values: values}
+	c := Change{Entity: entity, Values: values}
 	err = b.db.Update(ctx, func(tx store.Tx) error {
 		r, err = b.CreateTx(ctx, tx, c)
 		return err
@@ -58,11 +58,14 @@ func (b *Book) CreateTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 	}
 	now, actor := b.now(), access.ActorFrom(ctx).ID
 	h := header{version: 1, created: now, updated: now, createdBy: actor, updater: actor}
-	after := Record{ID: c.ID, entity: e, raw: encode(e, h, fields)}
+	after := Record{ID: c.ID, entity: e, raw: encode(h, fields)}
 	if !c.Inside {
 		// A record one may create but would not be allowed to see would be lost to its maker.
 		if err := b.require(ctx, tx, access.See, after); err != nil {
 			return Record{}, fault.New(fault.Forbidden, "access.not-yours", "entity", e.Name)
+		}
+		if err := b.checkLinks(ctx, tx, after, changed); err != nil {
+			return Record{}, err
 		}
 	}
 	return after, b.write(ctx, tx, written{after: after, change: c, fields: changed, fact: ".created"})
@@ -112,6 +115,10 @@ func (b *Book) ChangeTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 	if c.Version != 0 && c.Version != before.Version() {
 		return Record{}, fault.New(fault.Conflict, "record.changed", "version", before.Version(), "by", before.UpdatedBy())
 	}
+	if !before.valid() {
+		// Writing it anew would drop what stands behind the damage.
+		return Record{}, fault.New(fault.Internal, "store.damaged", "what", "record."+c.Entity+" "+c.ID.String())
+	}
 	if err := b.mayHandOver(ctx, before, c); err != nil {
 		return Record{}, err
 	}
@@ -121,7 +128,12 @@ func (b *Book) ChangeTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 	}
 	h := header{version: before.Version() + 1, created: before.CreatedAt(), createdBy: before.CreatedBy(),
 		updated: b.now(), updater: access.ActorFrom(ctx).ID}
-	after := Record{ID: c.ID, entity: before.entity, raw: encode(before.entity, h, fields)}
+	after := Record{ID: c.ID, entity: before.entity, raw: encode(h, fields)}
+	if !c.Inside {
+		if err := b.checkLinks(ctx, tx, after, changed); err != nil {
+			return Record{}, err
+		}
+	}
 	return after, b.write(ctx, tx, written{before: before, after: after, change: c, fields: changed, fact: ".changed"})
 }
 
@@ -141,6 +153,20 @@ func (b *Book) mayHandOver(ctx context.Context, before Record, c Change) error {
 	return fault.New(fault.Forbidden, "access.forbidden", "permission", "assign:"+before.Entity())
 }
 
+// checkLinks refuses links to what does not exist, or is not for the actor: both look alike.
+func (b *Book) checkLinks(ctx context.Context, tx store.Tx, r Record, changed []string) error {
+	for _, name := range changed {
+		f := r.entity.Field(name)
+		if f.Type != schema.Link || r.Link(name).Zero() {
+			continue
+		}
+		if _, err := b.GetTx(ctx, tx, f.Target, r.Link(name)); err != nil {
+			return fault.InvalidField(name, "field.link")
+		}
+	}
+	return nil
+}
+
 // Delete puts a record into the bin, from where Restore brings it back.
 func (b *Book) Delete(ctx context.Context, entity string, id ID, version uint64) error {
 	return b.db.Update(ctx, func(tx store.Tx) error {
@@ -154,12 +180,15 @@ func (b *Book) Delete(ctx context.Context, entity string, id ID, version uint64)
 		if version != before.Version() {
 			return fault.New(fault.Conflict, "record.changed", "version", before.Version(), "by", before.UpdatedBy())
 		}
+		if err := b.write(ctx, tx, written{before: before, change: Change{Entity: entity, ID: id}, fact: ".deleted"}); err != nil {
+			return err
+		}
 		tx.Bucket(binBucket).Put(binKey(entity, id), before.raw)
-		return b.write(ctx, tx, written{before: before, change: Change{Entity: entity, ID: id}, fact: ".deleted"})
+		return nil
 	})
 }
 
-// Restore brings a record back from the bin, as it was.
+// Restore brings a record back from the bin, as it was. Where a new one has its id meanwhile, that is a Conflict.
 func (b *Book) Restore(ctx context.Context, entity string, id ID) (r Record, err error) {
 	err = b.db.Update(ctx, func(tx store.Tx) error {
 		e, raw := b.schema.Entity(entity), tx.Bucket(binBucket).Get(binKey(entity, id))
@@ -169,6 +198,9 @@ func (b *Book) Restore(ctx context.Context, entity string, id ID) (r Record, err
 		r = Record{ID: id, entity: e, raw: slices.Clone(raw)}
 		if err := b.require(ctx, tx, access.Delete, r); err != nil {
 			return err
+		}
+		if tx.Bucket("record."+entity).Get(id[:]) != nil {
+			return fault.New(fault.Conflict, "record.exists", "id", id.String())
 		}
 		tx.Bucket(binBucket).Delete(binKey(entity, id))
 		return b.write(ctx, tx, written{after: r, change: Change{Entity: entity, ID: id}, fact: ".restored"})
@@ -234,6 +266,11 @@ type written struct {
 // write stores the record and all that follows from it, in one transaction.
 func (b *Book) write(ctx context.Context, tx store.Tx, w written) error {
 	records, id := tx.Bucket("record."+w.change.Entity), w.change.ID
+	for _, hook := range b.hooks[w.change.Entity] {
+		if err := hook(ctx, tx, w.before, w.after); err != nil {
+			return err
+		}
+	}
 	if w.after.Exists() {
 		records.Put(id[:], w.after.raw)
 	} else {
@@ -241,11 +278,6 @@ func (b *Book) write(ctx context.Context, tx store.Tx, w written) error {
 	}
 	b.tally(tx, w.before, w.after)
 	reindex(tx, w.before, w.after)
-	for _, hook := range b.hooks[w.change.Entity] {
-		if err := hook(ctx, tx, w.before, w.after); err != nil {
-			return err
-		}
-	}
 	if err := b.Reindex(tx, w.change.Entity, id); err != nil {
 		return err
 	}
@@ -268,12 +300,6 @@ func (b *Book) write(ctx context.Context, tx store.Tx, w written) error {
 
 // tally keeps the counts right.
 func (b *Book) tally(tx store.Tx, before, after Record) {
-	ownerOf := func(r Record) string {
-		if !r.Exists() || r.entity.Owner == "" {
-			return ""
-		}
-		return r.Text(r.entity.Owner)
-	}
 	was, is := ownerOf(before), ownerOf(after)
 	if before.Exists() && after.Exists() && was == is {
 		return
@@ -284,6 +310,14 @@ func (b *Book) tally(tx store.Tx, before, after Record) {
 	if after.Exists() {
 		count(tx, after.Entity(), is, +1)
 	}
+}
+
+// ownerOf is a record's own owner, "" for none.
+func ownerOf(r Record) string {
+	if !r.Exists() || r.entity.Owner == "" {
+		return ""
+	}
+	return r.Text(r.entity.Owner)
 }
 
 // Reindex writes what a record can be found by, as its room describes it now. Rooms call it when something else than

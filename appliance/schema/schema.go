@@ -102,7 +102,11 @@ func (s *Schema) Entity(name string) *Entity { return s.byName[name] }
 // Entities lists all of them in the order in which they were declared.
 func (s *Schema) Entities() []*Entity { return slices.Clone(s.entities) }
 
-var nameShape = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$`)
+// A field's name has no dot, so that an entity's name, a dot and a field's name read in one way only.
+var (
+	nameShape  = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$`)
+	fieldShape = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+)
 
 func (s *Schema) check(e *Entity) error {
 	if !nameShape.MatchString(e.Name) {
@@ -118,29 +122,44 @@ func (s *Schema) check(e *Entity) error {
 		}
 		numbers[f.Number], names[f.Name] = true, true
 	}
-	for role, name := range map[string]string{"title": e.Title, "owner": e.Owner, "via": e.Via, "contact": e.Contact} {
-		if name != "" && name != "id" && e.Field(name) == nil {
-			return fmt.Errorf("its %s %s is no field of it", role, name)
+	for _, role := range []struct {
+		name, field string
+		takes       Type
+	}{{"title", e.Title, Text}, {"owner", e.Owner, Staff}, {"via", e.Via, Link}, {"contact", e.Contact, Link}} {
+		if role.field == "" || role.name == "contact" && role.field == "id" {
+			continue
+		}
+		if f := e.Field(role.field); f == nil || f.Type != role.takes || f.Many {
+			return fmt.Errorf("its %s %q is not one %s of it", role.name, role.field, role.takes)
 		}
 	}
-	if f := e.Field(e.Contact); e.Timeline && (f == nil || f.Type != Link || !f.Indexed) {
+	if f := e.Field(e.Contact); e.Timeline && (f == nil || !f.Indexed) {
 		return fmt.Errorf("it is on the timeline, but its contact is no indexed link")
 	}
 	return nil
+}
+
+// isText tells whether a type is kept as text, of which a record can hold many.
+func isText(t Type) bool {
+	return slices.Contains([]Type{Text, LongText, Choice, Date, Phone, Email, Staff}, t)
 }
 
 func (s *Schema) checkField(f Field) error {
 	switch {
 	case f.Number < FirstField || f.Number > 1<<28:
 		return fmt.Errorf("number %d is out of range", f.Number)
-	case !nameShape.MatchString(f.Name):
+	case !fieldShape.MatchString(f.Name):
 		return fmt.Errorf("%q is not a name", f.Name)
+	case !isText(f.Type) && !slices.Contains([]Type{Number, YesNo, Time, Link, Data}, f.Type):
+		return fmt.Errorf("%q is no type", f.Type)
+	case f.Many && !isText(f.Type):
+		return fmt.Errorf("a record cannot hold many of %s", f.Type)
 	case f.Type == Choice && len(f.Choices) == 0:
 		return fmt.Errorf("a choice of nothing")
 	case f.Type == Link && s.byName[f.Target] == nil:
 		return fmt.Errorf("links to %q, which is no entity", f.Target)
-	case f.Many && f.Indexed && f.Type == LongText:
-		return fmt.Errorf("a long text cannot be indexed")
+	case f.Indexed && slices.Contains([]Type{LongText, Number, YesNo, Data}, f.Type):
+		return fmt.Errorf("a %s cannot be indexed", f.Type)
 	}
 	return nil
 }
