@@ -72,6 +72,7 @@
     else main.replaceChildren(...fresh.childNodes);
     for (const id of ["menu", "alerts"]) morph(document.getElementById(id), doc.getElementById(id));
     document.title = doc.title;
+    for (const next of all("header input[name=next]")) next.value = location.pathname + location.search;
     body.dataset.token = doc.body.dataset.token;
     shutLookup();
     arrive();

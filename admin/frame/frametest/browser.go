@@ -152,22 +152,21 @@ func (p *Page) Go(url string) {
 	p.Until(`!document.querySelector("script[src*=kernel]") || document.documentElement.dataset.kernel === "ready"`)
 }
 
-// Click clicks an element as a person does, with the mouse.
+// Click clicks the middle of an element, as a person does, once it can be seen.
 func (p *Page) Click(selector string) {
 	p.t.Helper()
-	p.do(chromedp.Click(chromedp.CSS(selector)))
+	p.Until(visible(selector))
+	spot := p.Value(fmt.Sprintf(`((e) => { e.scrollIntoView({block: "center", behavior: "instant"}); const r = e.getBoundingClientRect();
+		return JSON.stringify([r.x + r.width / 2, r.y + r.height / 2]); })(document.querySelector(%q))`, selector))
+	var at [2]float64
+	if err := json.Unmarshal([]byte(spot), &at); err != nil {
+		p.t.Fatalf("find %s on the screen: %v", selector, err)
+	}
+	p.do(chromedp.MouseClickXY(at[0], at[1]))
 }
 
-// Type puts the focus on an element and types.
-func (p *Page) Type(selector, text string) {
-	p.t.Helper()
-	p.do(chromedp.SendKeys(chromedp.CSS(selector), text))
-}
-
-// Press types keys wherever the focus is.
-func (p *Page) Press(keys string, modifiers ...chromedp.KeyOption) {
-	p.t.Helper()
-	p.do(chromedp.KeyEvent(keys, modifiers...))
+func visible(selector string) string {
+	return fmt.Sprintf(`document.querySelector(%q)?.checkVisibility({visibilityProperty: true})`, selector)
 }
 
 // Do runs actions of chromedp that have no short form here.
@@ -179,13 +178,8 @@ func (p *Page) Do(steps ...chromedp.Action[chromedp.Void]) {
 // See waits for an element that a person can see, and gives its text.
 func (p *Page) See(selector string) string {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	text, err := chromedp.Run(ctx, chromedp.Text(chromedp.CSS(selector)))
-	if err != nil {
-		p.t.Fatalf("see %s: %v\nproblems: %v\n%s", selector, err, p.Problems(), p.text())
-	}
-	return text
+	p.Until(visible(selector))
+	return p.Value(fmt.Sprintf(`document.querySelector(%q)?.innerText`, selector))
 }
 
 // Until waits for an expression to be true in the page.
