@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/karov-crm/karov/admin/frame"
+	"github.com/karov-crm/karov/appliance/access"
+	"github.com/karov-crm/karov/appliance/blob"
+	"github.com/karov-crm/karov/appliance/config"
+	"github.com/karov-crm/karov/appliance/contact"
+	"github.com/karov-crm/karov/appliance/control"
+	"github.com/karov-crm/karov/appliance/inbox"
+	"github.com/karov-crm/karov/appliance/job"
+	"github.com/karov-crm/karov/appliance/journal"
+	"github.com/karov-crm/karov/appliance/plugin"
+	"github.com/karov-crm/karov/appliance/record"
+	"github.com/karov-crm/karov/appliance/schema"
+	"github.com/karov-crm/karov/appliance/search"
+	"github.com/karov-crm/karov/appliance/snapshot"
+	"github.com/karov-crm/karov/appliance/staff"
+	"github.com/karov-crm/karov/appliance/store"
+	"github.com/karov-crm/karov/appliance/store/bolt"
+)
+
+// appliance is every room of a running Karov, wired by hand.
+type appliance struct {
+	config config.Config
+	log    *slog.Logger
+	now    func() time.Time
+	since  time.Time
+
+	db       store.DB
+	gate     *access.Gate
+	journal  *journal.Journal
+	book     *record.Book
+	search   *search.Index
+	blobs    *blob.Store
+	jobs     *job.Queue
+	staff    *staff.Room
+	contacts *contact.Room
+	inbox    *inbox.Room
+	settings *plugin.StoredSettings
+	plugins  *plugin.Host
+	targets  *snapshot.Targets
+
+	backing sync.Mutex // one backup at a time
+}
+
+// open builds the rooms over the data folder, making it where there is none. It fails when another Karov holds it.
+func open(ctx context.Context, c config.Config, log *slog.Logger) (a *appliance, err error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("make data folder: %w", err)
+	}
+	a = &appliance{config: c, log: log, now: time.Now, since: time.Now()}
+	if a.db, err = bolt.Open(c.DataFile(snapshot.StoreFile)); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.db.Close())
+		}
+	}()
+	if err := store.Prepare(ctx, a.db, nil); err != nil {
+		return nil, err
+	}
+	if err := a.groundAndFirst(); err != nil {
+		return nil, err
+	}
+	return a, a.rooms()
+}
+
+// groundAndFirst builds what the rooms stand on.
+func (a *appliance) groundAndFirst() (err error) {
+	if a.blobs, err = blob.Open(a.config.DataFile(snapshot.BlobFolder)); err != nil {
+		return err
+	}
+	kinds, err := schema.New(append([]schema.Entity{contact.Entity()}, inbox.Entities()...)...)
+	if err != nil {
+		return err
+	}
+	if a.gate, err = access.NewGate(); err != nil {
+		return err
+	}
+	a.journal = journal.New(a.db, a.now)
+	a.book = record.NewBook(record.Parts{DB: a.db, Schema: kinds, Gate: a.gate, Journal: a.journal, Now: a.now})
+	a.search = search.New(a.db, a.gate)
+	a.jobs = job.NewQueue(a.db, a.now)
+	a.targets = snapshot.NewTargets(a.db, a.config.DataFile(snapshot.ConfFolder, "backup.key"))
+	return nil
+}
+
+// rooms builds the rooms and the host of the plugins.
+func (a *appliance) rooms() (err error) {
+	a.staff = staff.New(a.db, a.gate, a.journal, a.now)
+	a.contacts = contact.New(a.book, a.gate, a.config.Country)
+	a.inbox = inbox.New(inbox.Parts{Book: a.book, Gate: a.gate, Contacts: a.contacts, Jobs: a.jobs, Now: a.now})
+	if a.settings, err = plugin.OpenSettings(a.db, a.gate, a.journal, a.config.DataFile(snapshot.ConfFolder, "secret.key")); err != nil {
+		return err
+	}
+	run, err := control.MakeRunDir(a.config.Data)
+	if err != nil {
+		return err
+	}
+	a.plugins, err = plugin.Open(plugin.Options{
+		Dirs: []string{a.config.Plugins}, DataDir: a.config.DataFile("plugins"), RunDir: run, Version: version,
+		Log: a.log, Inbox: a.inbox, Blobs: a.blobs, Settings: a.settings, Now: a.now,
+		Actor: func(ctx context.Context, id string) context.Context {
+			return access.WithActor(ctx, access.Actor{ID: "plugin:" + id, Role: access.Plugin, Name: id})
+		},
+	})
+	if err != nil {
+		return err
+	}
+	a.inbox.SetSender(a.plugins)
+	return nil
+}
+
+// close gives the data free. The plugins are gone by then.
+func (a *appliance) close() error { return a.db.Close() }
+
+// origin is what a backup of this appliance is taken of.
+func (a *appliance) origin() snapshot.Origin {
+	files := map[string]string{}
+	for _, name := range []string{"secret.key", "tls.crt", "tls.key"} {
+		files[name] = a.config.DataFile(snapshot.ConfFolder, name)
+	}
+	return snapshot.Origin{DB: a.db, Book: a.book, Blobs: a.blobs, Config: files, Program: version, Now: a.now}
+}
+
+// health tells pages how the channels' accounts fare, to those who may see it.
+func (a *appliance) health(ctx context.Context) (accounts []frame.Health) {
+	if a.gate.Scope(ctx, access.See, "channel") == access.None {
+		return nil
+	}
+	for _, p := range a.plugins.List() {
+		for _, h := range p.Accounts {
+			accounts = append(accounts, frame.Health{Account: h.Account, OK: h.OK, Key: h.Key, Params: h.Params, Detail: h.Detail})
+		}
+		if p.State == plugin.Backoff || p.State == plugin.OpenCircuit {
+			accounts = append(accounts, frame.Health{Account: p.Name, Key: "plugin.down"})
+		}
+	}
+	return accounts
+}
+
+// certificateFiles is where the appliance's own certificate lies.
+func (a *appliance) certificateFiles() (cert, key string) {
+	dir := a.config.DataFile(snapshot.ConfFolder)
+	return filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/karov-crm/karov/appliance/access"
+	"github.com/karov-crm/karov/appliance/contact"
+	"github.com/karov-crm/karov/appliance/control"
+	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/appliance/inbox"
+	"github.com/karov-crm/karov/appliance/seed"
+	"github.com/karov-crm/karov/appliance/transfer"
+)
+
+// importAct takes a CSV file of contacts. Rejected rows go back to the command as progress, piece by piece.
+func (a *appliance) importAct(ctx context.Context, c *control.Call) (any, error) {
+	var args struct {
+		Entity, Name string
+		Map          map[string]string
+		DryRun       bool
+	}
+	if err := c.Args(&args); err != nil {
+		return nil, err
+	}
+	if args.Entity != "contact" {
+		return nil, fault.New(fault.Invalid, "import.entity", "entity", args.Entity)
+	}
+	file, err := a.spool(c.File)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = errors.Join(file.Close(), os.Remove(file.Name())) }()
+	return transfer.Import(ctx, file, transfer.Options{Name: args.Name, Map: args.Map, DryRun: args.DryRun,
+		Region:   a.config.Country,
+		Progress: func(p transfer.Progress) { c.Progress(map[string]any{"rows": p}) },
+		Rejects:  pieces{c}}, drafts{a})
+}
+
+// pieces sends what is written to it as progress.
+type pieces struct{ call *control.Call }
+
+func (p pieces) Write(b []byte) (int, error) {
+	p.call.Progress(map[string]any{"rejects": slices.Clone(b)})
+	return len(b), nil
+}
+
+// spool keeps a command's file on disk, since an import reads it twice.
+func (a *appliance) spool(r io.Reader) (*os.File, error) {
+	f, err := os.CreateTemp(a.config.Data, "import-*.csv")
+	if err != nil {
+		return nil, fmt.Errorf("keep the file to import: %w", err)
+	}
+	if _, err = io.Copy(f, r); err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("keep the file to import: %w", err), f.Close(), os.Remove(f.Name()))
+	}
+	return f, nil
+}
+
+// drafts hands an import's rows to the contact room.
+type drafts struct{ a *appliance }
+
+func (d drafts) Import(ctx context.Context, rows []transfer.Draft) ([]transfer.Outcome, []error, error) {
+	taken := make([]contact.Draft, len(rows))
+	owners := map[string]error{}
+	for i, row := range rows {
+		taken[i] = contact.Draft{Kind: row.Kind, Name: row.Name, Company: row.Company, Phones: row.Phones, Emails: row.Emails,
+			City: row.City, Address: row.Address, Note: row.Note, Birthday: row.Birthday, ExternalID: row.ExternalID, Key: row.Key}
+		if row.OwnerEmail == "" {
+			continue
+		}
+		account, err := d.a.staff.ByEmail(ctx, row.OwnerEmail)
+		if fault.KindOf(err) == fault.NotFound {
+			owners[row.Key] = fault.InvalidField("owner", "transfer.owner", "column", "owner", "value", row.OwnerEmail)
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		taken[i].Owner = account.ID
+	}
+	kept := slices.DeleteFunc(slices.Clone(taken), func(t contact.Draft) bool { return owners[t.Key] != nil })
+	outcomes, errs, err := d.a.contacts.Import(ctx, kept, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	all, refused := make([]transfer.Outcome, len(rows)), make([]error, len(rows))
+	next := 0
+	for i, row := range rows {
+		if refused[i] = owners[row.Key]; refused[i] != nil {
+			continue
+		}
+		all[i], refused[i] = outcomeOf(outcomes[next]), errs[next]
+		next++
+	}
+	return all, refused, nil
+}
+
+func outcomeOf(o contact.Outcome) transfer.Outcome {
+	switch o {
+	case contact.Created:
+		return transfer.Created
+	case contact.Updated:
+		return transfer.Updated
+	}
+	return transfer.Unchanged
+}
+
+// seedBatch is how many synthetic customers one transaction takes.
+const seedBatch = 500
+
+// seedAct fills in synthetic customers and some of their letters, for trials and measurements.
+func (a *appliance) seedAct(ctx context.Context, c *control.Call) (any, error) {
+	var args struct {
+		Contacts, Letters int
+		Seed              uint64
+	}
+	if err := c.Args(&args); err != nil {
+		return nil, err
+	}
+	if args.Contacts < 0 || args.Contacts > seed.Most || args.Letters < 0 || args.Letters > args.Contacts {
+		return nil, fault.InvalidField("contacts", "seed.count", "most", seed.Most)
+	}
+	created := 0
+	var batch []contact.Draft
+	flush := func() error {
+		outcomes, errs, err := a.contacts.Import(ctx, batch, false)
+		for i := range outcomes {
+			if outcomes[i] == contact.Created && errs[i] == nil {
+				created++
+			}
+		}
+		batch = batch[:0]
+		return errors.Join(append(errs, err)...)
+	}
+	done := 0
+	for s := range seed.Contacts(args.Seed, args.Contacts) {
+		batch = append(batch, contact.Draft{Kind: s.Kind, Name: s.Name, Company: s.Company, Phones: s.Phones, Emails: s.Emails,
+			City: s.City, Address: s.Address, Note: s.Note, Birthday: s.Birthday, Key: fmt.Sprintf("seed:%d:%d", args.Seed, s.Index)})
+		if done++; len(batch) == seedBatch || done == args.Contacts {
+			if err := flush(); err != nil {
+				return nil, err
+			}
+			c.Progress(map[string]int{"done": done, "of": args.Contacts})
+		}
+	}
+	letters, err := a.seedLetters(ctx, args.Seed, args.Letters)
+	return map[string]int{"created": created, "letters": letters}, err
+}
+
+// seedLetters lets the first customers that have an e-mail address write to the office.
+func (a *appliance) seedLetters(ctx context.Context, number uint64, n int) (received int, err error) {
+	var writers []seed.Contact
+	for s := range seed.Contacts(number, n) {
+		writers = append(writers, s)
+	}
+	plugin := access.WithActor(ctx, access.Actor{ID: "plugin:seed", Role: access.Plugin})
+	for m := range seed.Mails(number, n) {
+		from := writers[m.Index]
+		if len(from.Emails) == 0 {
+			continue
+		}
+		err := a.inbox.Receive(plugin, inbox.Inbound{Channel: contact.Email, Account: "office@karov.example",
+			ExternalID: fmt.Sprintf("seed-%d-%d@karov.example", number, m.Index), From: inbox.Party{Handle: from.Emails[0], Name: from.Name},
+			Subject: m.Subject, Text: m.Text, SentAt: a.now()})
+		if err != nil {
+			return received, err
+		}
+		received++
+	}
+	return received, nil
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/karov-crm/karov/admin/frame"
+	"github.com/karov-crm/karov/admin/live"
+	"github.com/karov-crm/karov/admin/workspace"
+	"github.com/karov-crm/karov/appliance/access"
+	"github.com/karov-crm/karov/appliance/api"
+	"github.com/karov-crm/karov/appliance/config"
+	"github.com/karov-crm/karov/appliance/control"
+	"github.com/karov-crm/karov/appliance/job"
+	"github.com/karov-crm/karov/appliance/store"
+)
+
+// stopPatience is how long a stop waits for requests and plugins to finish what they began.
+const stopPatience = 20 * time.Second
+
+// serve runs the daemon until ctx ends: the rooms, the pages and the API on one address, the local door, jobs, plugins.
+func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
+	// restic on the same machine asks by SIGHUP whether the holder of a lock lives (restic-format: locks).
+	signal.Ignore(syscall.SIGHUP)
+	a, err := open(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := a.close(); err != nil {
+			log.Error("close the data", "error", err)
+		}
+	}()
+	return a.run(ctx)
+}
+
+// run serves until ctx ends or a part that everything needs fails.
+func (a *appliance) run(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	handler, err := a.handler(ctx)
+	if err != nil {
+		return err
+	}
+	listener, err := a.listen()
+	if err != nil {
+		return err
+	}
+	door, err := control.Listen(a.config.Data)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	commands := a.commands()
+	pages := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute,
+		WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
+	if err := a.plugins.Start(ctx); err != nil {
+		return errors.Join(err, listener.Close(), door.Close())
+	}
+	parts := map[string]func() error{
+		"pages":      func() error { return ignoreClosed(pages.Serve(listener)) },
+		"local door": func() error { return commands.Serve(door) },
+		"jobs":       func() error { return job.NewRunner(a.jobs, a.log, 4, a.inbox.Jobs()...).Run(ctx) },
+	}
+	ended := make(chan struct{}, len(parts))
+	for name, part := range parts {
+		go func() {
+			defer func() { ended <- struct{}{} }()
+			if err := watched(part); err != nil && ctx.Err() == nil {
+				fail(fmt.Errorf("%s: %w", name, err))
+			}
+		}()
+	}
+	a.log.Info("Karov is up", "address", a.address(listener), "data", a.config.Data, "version", version)
+	notify("READY=1")
+	go a.watchdog(ctx)
+	<-ctx.Done()
+	notify("STOPPING=1")
+	a.stop(pages, commands)
+	for range parts {
+		<-ended
+	}
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// stop lets requests, commands and plugins finish what they began.
+func (a *appliance) stop(pages *http.Server, commands *control.Server) {
+	patience, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	if err := pages.Shutdown(patience); err != nil {
+		_ = pages.Close()
+	}
+	if err := commands.Close(patience); err != nil {
+		a.log.Warn("close the local door", "error", err)
+	}
+	if err := a.plugins.Close(patience); err != nil {
+		a.log.Warn("stop the plugins", "error", err)
+	}
+}
+
+// handler puts the pages and the API together.
+func (a *appliance) handler(ctx context.Context) (http.Handler, error) {
+	zone, err := time.LoadLocation(a.config.TimeZone)
+	if err != nil {
+		return nil, fmt.Errorf("load time zone: %w", err)
+	}
+	words := map[string]map[string]string{}
+	for _, lang := range []string{"he", "ru", "en"} {
+		words[lang] = a.plugins.Sentences(lang)
+	}
+	options := frame.Options{Auth: a.staff, Log: a.log, Now: a.now, Zone: zone, Office: a.config.Office,
+		Language: a.config.Language, Secure: !a.config.PlainHTTP, Words: words, Health: a.health}
+	pages, err := frame.New(options)
+	if err != nil { // a plugin's sentence stands under a key of ours: do without the plugins' sentences
+		a.log.Error("take the plugins' sentences", "error", err)
+		options.Words = nil
+		if pages, err = frame.New(options); err != nil {
+			return nil, err
+		}
+	}
+	workspace.Register(pages, workspace.Rooms{Search: a.search, Contacts: a.contacts, Inbox: a.inbox, Staff: a.staff,
+		Files: a.blobs, Gate: a.gate, Region: a.config.Country})
+	live.Register(ctx, pages, a.journal, a.book)
+	programs, err := api.New(api.Parts{Book: a.book, Contacts: a.contacts, Inbox: a.inbox, Staff: a.staff, Search: a.search,
+		Log: a.log, Now: a.now, Version: version, Ready: a.ready, Plugins: a.pluginStates})
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", pages)
+	for _, path := range []string{"/api/", "/healthz", "/readyz", "/metrics"} {
+		mux.Handle(path, programs)
+	}
+	return mux, nil
+}
+
+// pluginStates gives each plugin's state by its id.
+func (a *appliance) pluginStates() map[string]string {
+	states := map[string]string{}
+	for _, p := range a.plugins.List() {
+		states[p.ID] = string(p.State)
+	}
+	return states
+}
+
+// ready tells whether the data can be read.
+func (a *appliance) ready(ctx context.Context) error {
+	return a.db.View(ctx, func(tx store.Tx) error { _, err := store.Format(tx); return err })
+}
+
+// listen opens the address: with TLS, unless the configuration allows plain HTTP on a loopback address.
+func (a *appliance) listen() (net.Listener, error) {
+	ln, err := net.Listen("tcp", a.config.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", a.config.Listen, err)
+	}
+	if a.config.PlainHTTP {
+		return ln, nil
+	}
+	certFile, keyFile := a.certificateFiles()
+	certificate, err := ownCertificate(certFile, keyFile, a.now())
+	if err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		Certificates: []tls.Certificate{certificate}}), nil
+}
+
+func (a *appliance) address(ln net.Listener) string {
+	if a.config.PlainHTTP {
+		return "http://" + ln.Addr().String()
+	}
+	return "https://" + ln.Addr().String()
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// watched turns a panic of a part into its error, so that the others are stopped in order.
+func watched(part func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return part()
+}
+
+// notify tells systemd how the service is (sd_notify(3)); without systemd it does nothing.
+func notify(state string) {
+	address := os.Getenv("NOTIFY_SOCKET")
+	if address == "" {
+		return
+	}
+	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: address, Net: "unixgram"})
+	if err != nil {
+		return // nobody listens: there is nobody to tell
+	}
+	defer c.Close()
+	_, _ = c.Write([]byte(state))
+}
+
+// watchdog tells systemd that the daemon is alive as long as the data can be read; a daemon that hangs is restarted.
+func (a *appliance) watchdog(ctx context.Context) {
+	if os.Getenv("WATCHDOG_USEC") == "" {
+		return
+	}
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if a.ready(access.WithActor(ctx, access.Appliance())) == nil {
+				notify("WATCHDOG=1")
+			}
+		}
+	}
+}
