@@ -51,7 +51,7 @@ func (r *demoRun) selfCheck(ctx context.Context, url string) error {
 		{"a token for programs is given", func(context.Context) error { return tokenErr }},
 		{"a program without a token is refused", v.anonymous},
 		{fmt.Sprintf("%d customers are counted", r.flags.contacts), func(ctx context.Context) error { return v.count(ctx, r.flags.contacts) }},
-		{"a customer is found by a name", v.lookup},
+		{"a customer is found by telephone and by name", v.lookup},
 		{"the plugins run", func(ctx context.Context) error { return r.pluginsRun(ctx) }},
 	}
 	var failed []error
@@ -201,30 +201,38 @@ func (v *visitor) count(ctx context.Context, want int) error {
 	return nil
 }
 
-// lookup takes a customer out of the list and finds the same one by the name.
+// lookup takes a customer out of the list and finds the same one by the
+// telephone number, and one of that name by the name.
 func (v *visitor) lookup(ctx context.Context) error {
 	var list page
-	if err := v.api(ctx, "/api/v1/records/contact?limit=1", &list); err != nil {
+	if err := v.api(ctx, "/api/v1/records/contact?limit=50", &list); err != nil {
 		return err
 	}
-	if len(list.Items) == 0 {
-		return errors.New("the list is empty")
+	for _, item := range list.Items {
+		phones, _ := item["phones"].([]any)
+		if len(phones) == 0 {
+			continue
+		}
+		if err := v.finds(ctx, fmt.Sprint(phones[0]), "id", item["id"]); err != nil {
+			return err
+		}
+		return v.finds(ctx, fmt.Sprint(item["name"]), "title", item["name"])
 	}
-	name, _ := list.Items[0]["name"].(string)
-	id := list.Items[0]["id"]
-	if name == "" || id == nil {
-		return fmt.Errorf("a customer without a name or id: %v", list.Items[0])
-	}
+	return errors.New("no customer in the list has a telephone number")
+}
+
+// finds looks for one that has value under key among what q brings.
+func (v *visitor) finds(ctx context.Context, q, key string, value any) error {
 	var found page
-	if err := v.api(ctx, "/api/v1/search?q="+neturl.QueryEscape(name), &found); err != nil {
+	if err := v.api(ctx, "/api/v1/search?q="+neturl.QueryEscape(q), &found); err != nil {
 		return err
 	}
 	for _, item := range found.Items {
-		if item["id"] == id {
+		if item[key] == value {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q brings %d customers, not the one it was taken from", name, len(found.Items))
+	return fmt.Errorf("%q brings %d customers, none with %s %v: %v", q, len(found.Items), key, value, found.Items)
 }
 
 // pluginsRun asks the daemon about the plugins that it was given.
