@@ -13,9 +13,13 @@ package contact
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
+	"net/mail"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/nyaruka/phonenumbers"
 
@@ -57,6 +61,7 @@ func Entity() schema.Entity {
 			{Number: 24, Name: "birthday", Type: schema.Date},
 			{Number: 25, Name: "owner", Type: schema.Staff, Indexed: true},
 			{Number: 26, Name: "external_id", Type: schema.Text, Indexed: true, Max: 200},
+			{Number: 27, Name: "handles", Type: schema.Text, Many: true, Closed: true}, // "kind handle" of other identities
 		},
 	}
 }
@@ -184,6 +189,9 @@ func (r *Room) E164(phone string) string {
 func (r *Room) handle(kind, handle string) string {
 	switch kind {
 	case Email:
+		if a, err := mail.ParseAddress(handle); err == nil {
+			handle = a.Address
+		}
 		handle = strings.ToLower(strings.TrimSpace(handle))
 		if !strings.Contains(handle, "@") {
 			return ""
@@ -192,7 +200,34 @@ func (r *Room) handle(kind, handle string) string {
 	case Phone:
 		return r.E164(handle)
 	}
-	return strings.TrimSpace(handle)
+	return plain(handle)
+}
+
+// maxHandle is how many bytes of a handle are kept as they are.
+const maxHandle = 300
+
+// plain is a handle that no rule of its kind brings to a common form: a user name, the word that stands for a sender's
+// number in a text message. A very long one is known by its hash, since its beginning may be somebody else's, and so is
+// one that nobody can see.
+func plain(handle string) string {
+	handle = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(handle, "\uFFFD"))
+	handle = strings.Join(strings.Fields(handle), " ")
+	if len(handle) > maxHandle || handle != "" && unseen(handle) {
+		return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(handle)))
+	}
+	return handle
+}
+
+// unseen tells whether a text leaves only an empty place where it is shown.
+func unseen(s string) bool {
+	return strings.TrimFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.M)
+	}) == ""
 }
 
 // identity is what contact.identities says of a pair of handle and contact.
@@ -202,11 +237,7 @@ type identity struct {
 	Since     time.Time `json:"since"`
 }
 
-func identityKey(kind, handle string, id ID) []byte {
-	return append([]byte(kind+"\x00"+handle+"\x00"), id[:]...)
-}
-
-// identities lists the compared forms of a contact's phones and e-mails, as kind NUL handle.
+// identities lists the compared forms of a contact's phones, e-mails and other handles, as kind NUL handle.
 func (r *Room) identities(rec record.Record) map[string]bool {
 	found := map[string]bool{}
 	if !rec.Exists() {
@@ -217,6 +248,11 @@ func (r *Room) identities(rec record.Record) map[string]bool {
 			if h := r.handle(kind, h); h != "" {
 				found[kind+"\x00"+h] = true
 			}
+		}
+	}
+	for _, other := range rec.Texts("handles") {
+		if kind, h, ok := strings.Cut(other, " "); ok {
+			found[kind+"\x00"+h] = true
 		}
 	}
 	return found
@@ -271,7 +307,9 @@ func (r *Room) describe(tx store.Tx, rec record.Record) (search.Doc, bool) {
 	for _, e := range r.book.Schema().Entities() {
 		if e.Timeline {
 			for entry := range r.book.Linked(tx, e.Name, e.Contact, c.ID, ID{}) {
-				doc.Recent = entry.CreatedAt()
+				if at := entry.CreatedAt(); at.After(doc.Recent) {
+					doc.Recent = at
+				}
 				break
 			}
 		}
@@ -286,17 +324,8 @@ func first(s []string) string {
 	return s[0]
 }
 
-// find gives the oldest contact that has the identity, the zero ID for none.
-func (r *Room) find(tx store.Tx, kind, handle string) (id ID) {
-	for _, id := range r.all(tx, kind, handle) {
-		return id
-	}
-	return ID{}
-}
-
-// all lists the contacts that have the identity, oldest first.
+// all lists the contacts that have the identity, oldest first. Handle is in its compared form.
 func (r *Room) all(tx store.Tx, kind, handle string) (ids []ID) {
-	handle = r.handle(kind, handle)
 	if handle == "" {
 		return nil
 	}
@@ -310,18 +339,45 @@ func (r *Room) all(tx store.Tx, kind, handle string) (ids []ID) {
 }
 
 // ResolveTx finds the contact an identity belongs to, or makes one that has it, with the name the channel gave. It is
-// for rooms that act for the appliance: it asks nobody's permission.
+// for rooms that act for the appliance: it asks nobody's permission. A handle that is no address of its kind (a sender
+// MAILER-DAEMON, a text message from a word) is an identity too, since what it brought must not be lost.
 func (r *Room) ResolveTx(ctx context.Context, tx store.Tx, kind, handle, name string) (ID, error) {
-	if id := r.find(tx, kind, handle); !id.Zero() {
-		return id, nil
+	if kind == "" || strings.ContainsFunc(kind, func(r rune) bool { return r <= ' ' }) {
+		return ID{}, fault.InvalidField("channel", "field.malformed")
+	}
+	compared := r.handle(kind, handle)
+	regular := compared != "" && (kind == Email || kind == Phone)
+	if compared == "" {
+		compared = plain(handle)
+	}
+	if compared == "" {
+		return ID{}, fault.InvalidField("from", "field.required")
+	}
+	for _, form := range []string{compared, plain(compared)} {
+		if ids := r.all(tx, kind, form); len(ids) > 0 {
+			return ids[0], nil
+		}
 	}
 	values := record.Values{"kind": "person", "name": name}
-	switch kind {
-	case Email:
-		values["emails"] = []string{handle}
-	case Phone:
-		values["phones"] = []string{handle}
+	if regular {
+		if kind == Email {
+			handle = compared
+		}
+		values[kind+"s"] = []string{handle}
+		id, err := r.createTx(ctx, tx, kind, values)
+		if fault.KindOf(err) != fault.Invalid || err == nil {
+			return id, err
+		}
+		delete(values, kind+"s") // longer than an address may be, or not quite one
 	}
-	rec, err := r.book.CreateTx(ctx, tx, record.Change{Entity: "contact", Values: values, Inside: true, About: map[string]string{"via": kind}})
+	if unseen(name) {
+		values["name"] = plain(handle)
+	}
+	values["handles"] = []string{kind + " " + plain(compared)}
+	return r.createTx(ctx, tx, kind, values)
+}
+
+func (r *Room) createTx(ctx context.Context, tx store.Tx, via string, values record.Values) (ID, error) {
+	rec, err := r.book.CreateTx(ctx, tx, record.Change{Entity: "contact", Values: values, Inside: true, About: map[string]string{"via": via}})
 	return rec.ID, err
 }

@@ -2,6 +2,7 @@ package contact
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -57,7 +58,7 @@ func (r *Room) Import(ctx context.Context, drafts []Draft, dry bool) (outcomes [
 		}
 		return nil
 	})
-	if err == errDry {
+	if errors.Is(err, errDry) {
 		err = nil
 	}
 	return outcomes, errs, err
@@ -125,16 +126,19 @@ func (d Draft) values() record.Values {
 }
 
 // same finds the contact that a draft describes: by the other system's id, or by an identity together with the name.
-// An identity alone is not enough: a family shares a phone.
+// An identity alone is not enough, since a family shares a phone, but where one of the two has no name yet.
 func (r *Room) same(tx store.Tx, d Draft) (ID, error) {
 	if d.ExternalID != "" {
 		for rec := range r.book.With(tx, "contact", "external_id", d.ExternalID) {
 			return rec.ID, nil
 		}
 	}
-	for kind, handles := range map[string][]string{Email: d.Emails, Phone: d.Phones} {
-		for _, handle := range handles {
-			for _, id := range r.all(tx, kind, handle) {
+	for _, known := range []struct {
+		kind    string
+		handles []string
+	}{{Email, d.Emails}, {Phone, d.Phones}} { // an address says more than a phone
+		for _, handle := range known.handles {
+			for _, id := range r.all(tx, known.kind, r.handle(known.kind, handle)) {
 				rec, err := r.book.Raw(tx, "contact", id)
 				if err != nil {
 					return ID{}, err
@@ -142,7 +146,7 @@ func (r *Room) same(tx store.Tx, d Draft) (ID, error) {
 				if d.ExternalID != "" && rec.Text("external_id") != "" {
 					continue // another row of the same other system
 				}
-				if d.Name == "" || alike(rec.Text("name"), d.Name) {
+				if d.Name == "" || !rec.Has("name") || alike(rec.Text("name"), d.Name) {
 					return id, nil
 				}
 			}

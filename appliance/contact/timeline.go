@@ -1,11 +1,9 @@
 package contact
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"slices"
 	"time"
 
 	"github.com/karov-crm/karov/appliance/access"
@@ -60,33 +58,50 @@ func (r *Room) Timeline(ctx context.Context, id ID, cursor string, limit int) (e
 	return entries, base64.RawURLEncoding.EncodeToString(raw), err
 }
 
-// entries reads at most limit entries of each source and keeps the newest of them together.
-func (r *Room) entries(ctx context.Context, tx store.Tx, id ID, at place, limit int) (entries []Entry, err error) {
+// entries reads at most limit entries of each source and merges them, newest first. Each source keeps its own order,
+// whatever the clock said when its entries were written: the cursor remembers how far each source was read, and an
+// entry that overtook another of its source would make the next page begin behind that one.
+func (r *Room) entries(ctx context.Context, tx store.Tx, id ID, at place, limit int) ([]Entry, error) {
+	var sources [][]Entry
 	for _, e := range r.book.Schema().Entities() {
 		if !e.Timeline {
 			continue
 		}
-		read := 0
+		var source []Entry
 		for rec := range r.book.Linked(tx, e.Name, e.Contact, id, at.Records[e.Name]) {
 			if !r.book.Allowed(ctx, tx, access.See, rec) {
 				continue
 			}
-			entries = append(entries, Entry{At: rec.CreatedAt(), Record: rec})
-			if read++; read >= limit {
+			if source = append(source, Entry{At: rec.CreatedAt(), Record: rec}); len(source) >= limit {
 				break
 			}
 		}
+		sources = append(sources, source)
 	}
-	read := 0
-	err = journal.Concerning(tx, id.String(), at.Fact, func(f journal.Fact) bool {
-		entries = append(entries, Entry{At: f.At, Fact: f})
-		read++
-		return read < limit
+	var facts []Entry
+	err := journal.Concerning(tx, id.String(), at.Fact, func(f journal.Fact) bool {
+		facts = append(facts, Entry{At: f.At, Fact: f})
+		return len(facts) < limit
 	})
-	slices.SortStableFunc(entries, func(a, b Entry) int {
-		return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Record.ID.String(), a.Record.ID.String()), cmp.Compare(b.Fact.Seq, a.Fact.Seq))
-	})
-	return entries[:min(len(entries), limit)], err
+	return merged(append(sources, facts), limit), err
+}
+
+// merged takes from the source whose next entry is the newest, until there are limit.
+func merged(sources [][]Entry, limit int) (entries []Entry) {
+	for len(entries) < limit {
+		newest := -1
+		for i, s := range sources {
+			if len(s) > 0 && (newest < 0 || s[0].At.After(sources[newest][0].At)) {
+				newest = i
+			}
+		}
+		if newest < 0 {
+			break
+		}
+		entries = append(entries, sources[newest][0])
+		sources[newest] = sources[newest][1:]
+	}
+	return entries
 }
 
 func parsePlace(cursor string) (place, error) {

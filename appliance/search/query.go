@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -13,37 +14,58 @@ type term struct {
 	digits    bool
 }
 
-// parse splits a query into terms, the most telling first. A query of digits and signs only is one phone number.
+// parse splits a query into terms. Numbers that stand side by side are one phone when they are long enough together.
 func parse(query string) []term {
 	if len(query) > 200 {
 		query = strings.ToValidUTF8(query[:200], "")
 	}
-	query = strings.TrimSpace(query)
-	digits := Digits(query)
-	if len(digits) >= 3 && strings.Trim(query, "+0123456789-–() ./\u200e\u200f\u2066\u2069\u202a\u202c") == "" {
-		return []term{{spellings: phoneSpellings(digits), digits: true}}
-	}
-	if strings.Contains(query, "@") && !strings.ContainsAny(query, " \t") {
-		return []term{{spellings: []string{strings.ToLower(query)}}}
+	// Marks of direction and other invisible signs come along when a phone or an address is copied from a page.
+	query = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) {
+			return -1
+		}
+		return r
+	}, query))
+	if strings.IndexByte(query, '@') > 0 && !strings.ContainsFunc(query, unicode.IsSpace) {
+		return []term{{spellings: []string{cutWord(strings.ToLower(query))}}}
 	}
 	var terms []term
-	letters := 0
-	for _, word := range Words(query) {
-		letters += utf8.RuneCountInString(word)
-		if len(word) > maxWord {
-			word = strings.ToValidUTF8(word[:maxWord], "")
+	signs := 0 // letters and digits
+	fields := strings.Fields(query)
+	for len(fields) > 0 {
+		if n, digits := number(fields); n > 0 {
+			terms = append(terms, term{spellings: append(phoneSpellings(digits), digits), digits: true})
+			signs += len(digits)
+			fields = fields[n:]
+			continue
 		}
-		t := term{spellings: []string{word}}
-		if Digits(word) == word && len(word) >= 3 {
-			t = term{spellings: append(phoneSpellings(word), word), digits: true}
+		for _, word := range Words(fields[0]) {
+			signs += utf8.RuneCountInString(word)
+			terms = append(terms, term{spellings: []string{cutWord(word)}})
 		}
-		terms = append(terms, t)
+		fields = fields[1:]
 	}
-	if letters < 2 {
+	if signs < 2 {
 		return nil
 	}
 	slices.SortStableFunc(terms, func(a, b term) int { return cmp.Compare(len(b.spellings[0]), len(a.spellings[0])) })
 	return terms[:min(len(terms), 8)]
+}
+
+// number tells how many of the first fields are one number, and its digits: one of at least three digits, or several
+// that have the length of a phone together. 0 when there is none.
+func number(fields []string) (n int, digits string) {
+	for n < len(fields) && strings.IndexFunc(fields[n], unicode.IsLetter) < 0 {
+		digits += Digits(fields[n])
+		n++
+	}
+	if n > 1 && len(digits) < 7 {
+		n, digits = 1, Digits(fields[0])
+	}
+	if len(digits) < 3 {
+		return 0, ""
+	}
+	return n, digits
 }
 
 // phoneSpellings are the runs of digits under which a typed number may stand: as it is, and without the national or
@@ -54,6 +76,9 @@ func phoneSpellings(digits string) []string {
 		if rest, ok := strings.CutPrefix(digits, prefix); ok && len(rest) >= 3 {
 			spellings = append(spellings, "#"+rest)
 		}
+	}
+	if len(digits) == 11 && digits[0] == '7' { // stored as 8 495..., in an office where that is no phone
+		spellings = append(spellings, "#"+digits[1:])
 	}
 	return spellings
 }

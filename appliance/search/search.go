@@ -5,7 +5,8 @@
 // and once under its owner, so that somebody who sees only own customers never pays for the others) and search.docs
 // (what a result shows, and the words again for the second and third word of a query).
 //
-// It promises that a query costs what it finds, not what there is: at most candidateLimit keys are read for a query.
+// It promises that a query costs what it finds, not what there is: at most candidateLimit records are read for a query,
+// those of its rarest word. Of a word that more records have, some are not found: a second word finds them.
 // It will not search in messages, and it does not check rights by itself beyond the filter of access.
 package search
 
@@ -27,8 +28,10 @@ const (
 	wordsBucket = "search.words"
 	docsBucket  = "search.docs"
 
-	// candidateLimit bounds what one query reads.
+	// candidateLimit bounds how many records one query reads, and how many keys of each of its words.
 	candidateLimit = 2000
+	// enough is how few records a word finds when looking for a rarer one costs more than reading them.
+	enough = 50
 	// maxWords bounds what one record can be found by.
 	maxWords = 200
 	// maxWord is how many bytes of a word count.
@@ -167,14 +170,19 @@ func keysOf(entity string, id [16]byte, doc stored) map[string]bool {
 	return keys
 }
 
+// cutWord is as much of a word as counts.
+func cutWord(word string) string {
+	if len(word) <= maxWord {
+		return word
+	}
+	return strings.ToValidUTF8(word[:maxWord], "")
+}
+
 // wordsOf lists the folded words, e-mail parts and digits' tails a record is found by.
 func wordsOf(doc Doc) []string {
 	var words []string
 	add := func(word string) {
-		if len(word) > maxWord {
-			word = strings.ToValidUTF8(word[:maxWord], "")
-		}
-		if word != "" {
+		if word = cutWord(word); word != "" {
 			words = append(words, word)
 		}
 	}
@@ -242,36 +250,52 @@ func (x *Index) Find(ctx context.Context, query string, limit int) ([]Hit, error
 	return hits, nil
 }
 
-// collect reads the candidates of the longest term and keeps those that match the other terms too.
+// collect reads the records that the rarest term finds and keeps those that match the other terms too.
 func collect(tx store.Tx, owner string, terms []term) ([]candidate, error) {
 	words, docs := tx.Bucket(wordsBucket), tx.Bucket(docsBucket)
-	seen := map[string]bool{}
+	var rarest [][]byte
+	for i, t := range terms {
+		if keys := docKeys(words, owner, t); i == 0 || len(keys) < len(rarest) {
+			rarest = keys
+		}
+		if len(rarest) <= enough {
+			break
+		}
+	}
 	var found []candidate
-	read := 0
-	for _, spelling := range terms[0].spellings {
+	for _, key := range rarest {
+		doc, err := decode(docs.Get(key))
+		if err != nil {
+			return nil, err
+		}
+		score, hit, ok := match(doc, terms)
+		if !ok {
+			continue
+		}
+		c := candidate{entity: string(key[:len(key)-17]), doc: doc, score: score, hit: hit}
+		copy(c.id[:], key[len(key)-16:])
+		found = append(found, c)
+	}
+	return found, nil
+}
+
+// docKeys lists the keys in search.docs of the records that a term finds, each once, at most candidateLimit of them.
+func docKeys(words store.Bucket, owner string, t term) (keys [][]byte) {
+	seen := map[string]bool{}
+	for _, spelling := range t.spellings {
 		prefix := append(append([]byte(owner), 0), spelling...)
 		for key := range words.Scan(prefix, store.PrefixEnd(prefix), false) {
-			if read++; read > candidateLimit {
-				return found, nil
-			}
 			tail := key[len(owner)+1:]
 			tail = tail[bytes.IndexByte(tail, 0)+1:]
 			if seen[string(tail)] {
 				continue
 			}
+			if len(keys) == candidateLimit {
+				return keys
+			}
 			seen[string(tail)] = true
-			doc, err := decode(docs.Get(tail))
-			if err != nil {
-				return nil, err
-			}
-			score, hit, ok := match(doc, terms)
-			if !ok {
-				continue
-			}
-			c := candidate{entity: string(tail[:len(tail)-17]), doc: doc, score: score, hit: hit}
-			copy(c.id[:], tail[len(tail)-16:])
-			found = append(found, c)
+			keys = append(keys, tail)
 		}
 	}
-	return found, nil
+	return keys
 }
