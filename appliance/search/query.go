@@ -21,8 +21,11 @@ func parse(query string) []term {
 	}
 	// Marks of direction and other invisible signs come along when a phone or an address is copied from a page.
 	query = strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.Cf, r) {
+		switch {
+		case unicode.Is(unicode.Cf, r):
 			return -1
+		case unicode.IsControl(r):
+			return ' '
 		}
 		return r
 	}, query))
@@ -83,8 +86,9 @@ func phoneSpellings(digits string) []string {
 	return spellings
 }
 
-// match tells whether a record matches every term, how well, and which phone or e-mail did it.
-func match(doc stored, terms []term) (score int, hit string, ok bool) {
+// match tells whether a record matches every term, and how well.
+func match(doc stored, terms []term) (score int, ok bool) {
+	first := Words(doc.Title)
 	for _, t := range terms {
 		best := 0
 		for _, spelling := range t.spellings {
@@ -97,39 +101,38 @@ func match(doc stored, terms []term) (score int, hit string, ok bool) {
 			} else {
 				best = max(best, 1)
 			}
-			if hit == "" {
-				hit = shown(doc, t, spelling)
-			}
 		}
 		if best == 0 {
-			return 0, "", false
+			return 0, false
 		}
-		if first := Words(doc.Title); !t.digits && len(first) > 0 && strings.HasPrefix(first[0], t.spellings[0]) {
+		if !t.digits && len(first) > 0 && strings.HasPrefix(first[0], t.spellings[0]) {
 			best++
 		}
 		score += best
 	}
-	return score, hit, true
+	return score, true
 }
 
-// shown is the phone or e-mail that a term matched, "" when it matched a word of the title.
-func shown(doc stored, t term, spelling string) string {
-	if t.digits {
-		for _, phone := range doc.Phones {
-			if strings.Contains(Digits(phone), strings.TrimPrefix(spelling, "#")) {
-				return phone
+// shown is the phone or e-mail that the terms found, "" when each of them stands in the title.
+func shown(doc stored, terms []term) (hit string) {
+	title, most := Words(doc.Title), 0
+	terms = slices.DeleteFunc(slices.Clone(terms), func(t term) bool {
+		return slices.ContainsFunc(title, func(word string) bool { return !t.digits && strings.HasPrefix(word, t.spellings[0]) })
+	})
+	for _, handle := range append(slices.Clone(doc.Phones), doc.Emails...) {
+		n := 0
+		for _, t := range terms {
+			in := strings.ToLower(handle)
+			if t.digits {
+				in = Digits(handle)
+			}
+			if slices.ContainsFunc(t.spellings, func(s string) bool { return strings.Contains(in, strings.TrimPrefix(s, "#")) }) {
+				n++
 			}
 		}
-	}
-	for _, word := range Words(doc.Title) {
-		if strings.HasPrefix(word, spelling) {
-			return ""
+		if n > most {
+			hit, most = handle, n
 		}
 	}
-	for _, mail := range doc.Emails {
-		if strings.Contains(strings.ToLower(mail), spelling) {
-			return mail
-		}
-	}
-	return ""
+	return hit
 }

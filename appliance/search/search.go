@@ -214,7 +214,6 @@ type candidate struct {
 	id     [16]byte
 	doc    stored
 	score  int
-	hit    string
 }
 
 // Find gives at most limit records that match every word of the query, best first: whole words before beginnings, then
@@ -245,7 +244,7 @@ func (x *Index) Find(ctx context.Context, query string, limit int) ([]Hit, error
 	}
 	hits := make([]Hit, 0, min(limit, len(found)))
 	for _, c := range found[:min(limit, len(found))] {
-		hits = append(hits, Hit{Entity: c.entity, ID: c.id, Title: c.doc.Title, Subtitle: c.doc.Subtitle, Matched: c.hit})
+		hits = append(hits, Hit{Entity: c.entity, ID: c.id, Title: c.doc.Title, Subtitle: c.doc.Subtitle, Matched: shown(c.doc, terms)})
 	}
 	return hits, nil
 }
@@ -268,11 +267,11 @@ func collect(tx store.Tx, owner string, terms []term) ([]candidate, error) {
 		if err != nil {
 			return nil, err
 		}
-		score, hit, ok := match(doc, terms)
+		score, ok := match(doc, terms)
 		if !ok {
 			continue
 		}
-		c := candidate{entity: string(key[:len(key)-17]), doc: doc, score: score, hit: hit}
+		c := candidate{entity: string(key[:len(key)-17]), doc: doc, score: score}
 		copy(c.id[:], key[len(key)-16:])
 		found = append(found, c)
 	}
