@@ -25,12 +25,34 @@ func phone(typed, region string) (e164, key string) {
 			return e164, ""
 		}
 	}
+	// Number plans change faster than libraries, and a customer is worth more than a plan: what is as long as a mobile
+	// or a landline is taken.
+	if e164 := parsed(typed, region, likely); e164 != "" {
+		return e164, ""
+	}
 	return "", "transfer.phone"
 }
 
 func valid(typed, region string) string {
+	return parsed(typed, region, phonenumbers.IsValidNumber)
+}
+
+// likely tells whether a number has as many digits as a mobile or a landline of its country.
+func likely(n *phonenumbers.PhoneNumber) bool {
+	region := phonenumbers.GetRegionCodeForCountryCode(int(n.GetCountryCode()))
+	digits := len(phonenumbers.GetNationalSignificantNumber(n))
+	for _, kind := range []phonenumbers.PhoneNumberType{phonenumbers.MOBILE, phonenumbers.FIXED_LINE} {
+		example := phonenumbers.GetExampleNumberForType(region, kind)
+		if example != nil && len(phonenumbers.GetNationalSignificantNumber(example)) == digits {
+			return true
+		}
+	}
+	return false
+}
+
+func parsed(typed, region string, good func(*phonenumbers.PhoneNumber) bool) string {
 	n, err := phonenumbers.Parse(typed, region)
-	if err != nil || !phonenumbers.IsValidNumber(n) {
+	if err != nil || !good(n) {
 		return ""
 	}
 	return phonenumbers.Format(n, phonenumbers.E164)
