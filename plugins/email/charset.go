@@ -149,7 +149,7 @@ func mostlyUTF8(b []byte) bool {
 		}
 		b = b[n:]
 	}
-	return good > 4*bad
+	return good > 2*bad
 }
 
 // Letters in a thousand, as they occur in running text.
@@ -166,10 +166,11 @@ var (
 const (
 	costSymbol      = -6  // a sign that texts do hold: quotation marks, dashes, №
 	costStrange     = -10 // a sign that texts do not hold: box drawing, controls
-	costCapital     = -1.5
-	costCapitalTail = -6 // a capital after a small letter
-	costInnerFinal  = -4 // a Hebrew final letter inside a word
-	implausible     = -6 // the mean below which no candidate is believed
+	costCapital     = -1
+	costCapitalNext = -0.15 // a capital after a capital
+	costCapitalTail = -6    // a capital after a small letter
+	costInnerFinal  = -4    // a Hebrew final letter inside a word
+	implausible     = -6    // the mean below which no candidate is believed
 	guessSample     = 4096
 )
 
@@ -187,10 +188,11 @@ func guessCharset(b []byte) string {
 	}
 	best, bestScore := charsetLatin, float64(implausible)
 	for _, candidate := range []struct {
-		name string
-		enc  *charmap.Charmap
-	}{{charsetHebrew, charmap.Windows1255}, {charsetRussian, charmap.Windows1251}, {charsetKOI8, charmap.KOI8R}} {
-		if score := plausibility(candidate.enc, b); score > bestScore {
+		name  string
+		enc   *charmap.Charmap
+		prior float64 // for texts too short to tell: what comes to an office in Israel
+	}{{charsetHebrew, charmap.Windows1255, 1}, {charsetRussian, charmap.Windows1251, 0.5}, {charsetKOI8, charmap.KOI8R, 0}} {
+		if score := plausibility(candidate.enc, b, candidate.prior); score > bestScore {
 			best, bestScore = candidate.name, score
 		}
 	}
@@ -215,8 +217,8 @@ func looksLatin(b []byte) bool {
 func asciiLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
 // plausibility is the mean logarithm of the likelihood of the 8-bit bytes, read in the given charset.
-func plausibility(enc *charmap.Charmap, b []byte) float64 {
-	sum, n := 0.0, 0
+func plausibility(enc *charmap.Charmap, b []byte, prior float64) float64 {
+	sum, n := prior, 0
 	var before rune
 	for _, c := range b {
 		r := enc.DecodeByte(c)
@@ -238,9 +240,13 @@ func letterScore(before, r rune) float64 {
 		score += costInnerFinal
 	}
 	if unicode.IsUpper(r) {
-		score += costCapital
-		if unicode.IsLower(before) {
+		switch {
+		case unicode.IsUpper(before):
+			score += costCapitalNext
+		case unicode.IsLower(before):
 			score += costCapitalTail
+		default:
+			score += costCapital
 		}
 	}
 	switch l := unicode.ToLower(r); {

@@ -48,7 +48,7 @@ func compose(s settings, out sdk.Outgoing, now time.Time, w io.Writer) (recipien
 		m.SetGenHeader(gomail.HeaderReferences, strings.Join(ids, " "))
 	}
 	m.SetBodyString(gomail.TypeTextPlain, out.Text)
-	m.AddAlternativeString(gomail.TypeTextHTML, paragraphs(out.Text))
+	m.AddAlternativeString(gomail.TypeTextHTML, page(out.Text))
 	m.SetAttachments(files(out.Attachments))
 	if _, err := m.WriteTo(w); err != nil {
 		return "", sdk.Temporary(keyNoFile, fmt.Errorf("write the mail: %w", err))
@@ -99,10 +99,14 @@ func mailAddress(handle string) (string, error) {
 	return local + "@" + domain, nil
 }
 
+// page is the answer's text as an HTML document.
+func page(text string) string {
+	return "<!DOCTYPE html>\r\n<html><body>\r\n" + paragraphs(text) + "</body></html>\r\n"
+}
+
 // paragraphs writes text as HTML, each paragraph in the direction of its own letters.
 func paragraphs(text string) string {
 	var b strings.Builder
-	b.WriteString("<!DOCTYPE html>\r\n<html><body>\r\n")
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
 	for block := range strings.SplitSeq(text, "\n\n") {
 		if block = strings.Trim(block, "\n"); block != "" {
@@ -110,7 +114,6 @@ func paragraphs(text string) string {
 			b.WriteString("<p dir=\"auto\">" + lines + "</p>\r\n")
 		}
 	}
-	b.WriteString("</body></html>\r\n")
 	return b.String()
 }
 

@@ -17,6 +17,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t)
 	wrong := configFor(s)
 	wrong["account.address"] = "not an address"
@@ -47,6 +48,7 @@ func TestConformance(t *testing.T) {
 // TestSentences holds the three languages and the code together: every key that the code names has its sentence, and
 // no sentence is left over.
 func TestSentences(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -254,7 +255,11 @@ func decodeQ(s string) []byte {
 // unclosed; RFC 2231 in any charset, in pieces; encoded words; bare 8-bit text. Parameter names are lower-case, values
 // are decoded.
 func mediaType(raw []byte) (string, map[string]string) {
-	kind, rest := cutParameter(raw)
+	head, rest := cutParameter(raw)
+	kind, more, _ := bytes.Cut(bytes.Trim(head, " \t\"'"), []byte(" "))
+	if len(more) > 0 { // the semicolon was forgotten
+		rest = append(append(bytes.Clone(more), ';'), rest...)
+	}
 	params := map[string]string{}
 	pieces := map[string][]piece{}
 	for len(rest) > 0 {
@@ -275,7 +280,17 @@ func mediaType(raw []byte) (string, map[string]string) {
 	for base, list := range pieces {
 		params[base] = strings.TrimSpace(oneLine(joinPieces(list)))
 	}
-	return strings.ToLower(string(bytes.Trim(kind, " \t\"'"))), params
+	return token(string(kind)), params
+}
+
+// token makes a media type or a disposition of what stands in its place.
+func token(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r > ' ' && r < 0x7f && !strings.ContainsRune("()<>@,;:\\\"[]?=", r) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, s)
 }
 
 // cutParameter cuts at the next semicolon that stands outside double quotes.

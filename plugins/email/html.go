@@ -3,6 +3,8 @@ package main
 import (
 	"io"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
@@ -43,14 +45,15 @@ type textWriter struct {
 }
 
 func (w *textWriter) text(s string) {
+	first, _ := utf8.DecodeRuneInString(s)
 	for i, word := range strings.Fields(s) {
-		if i > 0 || w.space || startsWithSpace(s) {
+		if i > 0 || w.space || unicode.IsSpace(first) {
 			w.pad()
 		}
 		w.out.WriteString(strings.ReplaceAll(word, "\x00", ""))
 		w.breaks, w.space = 0, false
 	}
-	if s != "" && isSpace(s[len(s)-1]) {
+	if last, _ := utf8.DecodeLastRuneInString(s); unicode.IsSpace(last) {
 		w.space = true
 	}
 }
@@ -61,10 +64,6 @@ func (w *textWriter) pad() {
 	}
 	w.space = false
 }
-
-func startsWithSpace(s string) bool { return s != "" && isSpace(s[0]) }
-
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
 // newline makes sure that at least n line ends follow what was written.
 func (w *textWriter) newline(n int) {

@@ -33,7 +33,8 @@ type pace struct {
 	settled                   time.Duration // a session of this length starts the waiting afresh
 	trusted                   time.Duration // how long to believe an IDLE that has brought mail before
 	patience                  time.Duration // how long the server may be silent within a command
-	parsing                   time.Duration // how long one mail may take to be read
+	marking                   time.Duration // how long one mail may take to be read before it is marked
+	parsing                   time.Duration // how long it may take at all
 }
 
 func defaultPace() pace {
@@ -41,7 +42,7 @@ func defaultPace() pace {
 		first: time.Second, last: 5 * time.Minute,
 		refusedFirst: time.Minute, refusedLast: 30 * time.Minute,
 		settled: time.Minute, trusted: 10 * time.Minute, // well below the 29 minutes after which servers hang up
-		patience: 2 * time.Minute, parsing: 2 * time.Minute,
+		patience: 2 * time.Minute, marking: 100 * time.Millisecond, parsing: 2 * time.Minute,
 	}
 }
 

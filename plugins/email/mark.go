@@ -21,20 +21,29 @@ func newMark(dir, account string) mark {
 	return mark{filepath.Join(dir, fmt.Sprintf("reading-%x", sum[:8]))}
 }
 
-// begin notes that the mail is being read, and tells how many times the process died of it before.
-func (m mark) begin(place string) (deaths int, err error) {
+// deaths tells how many times the process died while it read the mail.
+func (m mark) deaths(place string) (int, error) {
 	b, err := os.ReadFile(m.path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
 		return 0, fmt.Errorf("read the mark: %w", err)
 	}
-	var before string
-	if n, _ := fmt.Sscanf(string(b), "%s %d", &before, &deaths); n != 2 || before != place {
-		deaths = 0
+	var marked string
+	var n int
+	if read, _ := fmt.Sscanf(string(b), "%s %d", &marked, &n); read != 2 || marked != place {
+		return 0, nil // of another mail, or cut by a crash of the machine
 	}
+	return n, nil
+}
+
+// begin notes that the mail is being read, after so many deaths.
+func (m mark) begin(place string, deaths int) error {
 	if err := os.WriteFile(m.path, fmt.Appendf(nil, "%s %d\n", place, deaths+1), 0o600); err != nil {
-		return deaths, fmt.Errorf("write the mark: %w", err)
+		return fmt.Errorf("write the mark: %w", err)
 	}
-	return deaths, nil
+	return nil
 }
 
 // end notes that the mail was read and the process lives.

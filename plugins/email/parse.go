@@ -183,24 +183,35 @@ func bestOf(children []body) body {
 	return b
 }
 
-// joined puts parts one after the other. A single HTML part stays as it came.
+// joined puts parts one after the other. A single HTML part stays as it came; beside HTML, plain text becomes HTML too,
+// so that neither form says less than the other.
 func joined(children []body) body {
 	var b body
 	var texts, htmls []string
+	rich := false
 	for _, c := range children {
 		b.files = append(b.files, c.files...)
-		if c.html != "" {
-			htmls = append(htmls, c.html)
-		}
-		text := c.text
-		if text == "" && c.html != "" {
-			text = htmlToText(c.html)
+		text, source := c.text, c.html
+		switch {
+		case source != "":
+			rich = true
+			if text == "" {
+				text = htmlToText(source)
+			}
+		case strings.TrimSpace(text) != "":
+			source = clean(paragraphs(text))
 		}
 		if strings.TrimSpace(text) != "" {
 			texts = append(texts, text)
 		}
+		if source != "" {
+			htmls = append(htmls, source)
+		}
 	}
-	b.text, b.html = strings.Join(texts, "\n\n"), strings.Join(htmls, "\n")
+	b.text = strings.Join(texts, "\n\n")
+	if rich {
+		b.html = strings.Join(htmls, "\n")
+	}
 	return b
 }
 
@@ -322,7 +333,7 @@ func externalID(h *header, src *spool) string {
 func messageIDs(value string) []string {
 	var ids []string
 	take := func(id string) {
-		if id = strings.TrimSpace(id); id != "" && len(id) <= maxIDLength && !strings.ContainsAny(id, " \t<>") {
+		if id = strings.TrimSpace(id); id != "" && len(id) <= maxIDLength && !strings.ContainsFunc(id, unfitForID) {
 			ids = append(ids, id)
 		}
 	}
@@ -346,6 +357,8 @@ func messageIDs(value string) []string {
 	}
 	return ids
 }
+
+func unfitForID(r rune) bool { return r <= ' ' || r == 0x7f || r == '<' || r == '>' }
 
 // answered lists what the mail answers, nearest first: In-Reply-To, then References from the end.
 func answered(h *header) []string {

@@ -210,13 +210,13 @@ func (r *receiver) read(src *spool, place string, received time.Time, whole bool
 		m.Notice = noticeTooLarge
 		return m, err
 	}
-	deaths, err := r.mark.begin(place)
+	deaths, err := r.mark.deaths(place)
 	if err != nil {
 		return sdk.Message{}, err
 	}
 	var m sdk.Message
 	if deaths < deathsToBelieve {
-		m, err = r.parseInTime(src, received)
+		m, err = r.parseInTime(src, received, func() error { return r.mark.begin(place, deaths) })
 	} else {
 		err = fmt.Errorf("the process died %d times while reading this mail", deaths)
 	}
@@ -235,34 +235,46 @@ func (r *receiver) headAlone(src *spool, received time.Time) (sdk.Message, error
 	return m, err
 }
 
-// parseInTime parses a mail. A parser that hangs cannot be stopped from within, so the process ends, comes back, and
-// finds the mark.
-func (r *receiver) parseInTime(src *spool, received time.Time) (sdk.Message, error) {
-	type result struct {
-		m   sdk.Message
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		var res result
-		defer func() {
-			if p := recover(); p != nil {
-				res.err = fmt.Errorf("the parser panicked: %v", p)
-			}
-			done <- res
-		}()
-		res.m, res.err = r.parser.parse(src, received)
-	}()
-	late := time.NewTimer(r.pace.parsing)
+// parseInTime parses a mail. One that is not read at once is marked: what kills a process, by memory, by the stack or
+// by never ending, takes its time, and a mark on every mail would blame those that were being read when somebody
+// stopped the plugin. A parser that hangs cannot be stopped from within, so the process ends, comes back, and finds the
+// mark.
+func (r *receiver) parseInTime(src *spool, received time.Time, begin func() error) (sdk.Message, error) {
+	done := make(chan parseResult, 1)
+	go func() { done <- r.parseSafely(src, received) }()
+	slow, late := time.NewTimer(r.pace.marking), time.NewTimer(r.pace.parsing)
+	defer slow.Stop()
 	defer late.Stop()
-	select {
-	case res := <-done:
-		return res.m, res.err
-	case <-late.C:
-		r.host.Log().Error("a mail cannot be read in time: the plugin ends and starts anew")
-		r.quit()
-		return sdk.Message{}, errors.New("the mail could not be read in time")
+	for {
+		select {
+		case res := <-done:
+			return res.m, res.err
+		case <-slow.C:
+			if err := begin(); err != nil {
+				r.host.Log().Warn("a mail that takes long cannot be marked", "error", err)
+			}
+		case <-late.C:
+			r.host.Log().Error("a mail cannot be read in time: the plugin ends and starts anew")
+			r.quit()
+			<-done // not reached in a process that ends; elsewhere the parser still holds the mail
+			return sdk.Message{}, errors.New("the mail could not be read in time")
+		}
 	}
+}
+
+type parseResult struct {
+	m   sdk.Message
+	err error
+}
+
+func (r *receiver) parseSafely(src *spool, received time.Time) (res parseResult) {
+	defer func() {
+		if p := recover(); p != nil {
+			res.err = fmt.Errorf("the parser panicked: %v", p)
+		}
+	}()
+	res.m, res.err = r.parser.parse(src, received)
+	return res
 }
 
 // deliver hands the message over. What the host will never take goes in with less: first without its content, then

@@ -23,6 +23,7 @@ func plainMail(id, subject, text string) []byte {
 }
 
 func TestMailArrivesByIDLE(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP())
 	for name, security := range map[string]int{"tls": s.IMAPSPort, "starttls": s.IMAPPort} {
 		t.Run(name, func(t *testing.T) {
@@ -57,6 +58,7 @@ func TestMailArrivesByIDLE(t *testing.T) {
 }
 
 func TestTakenMailsGetTheKeyword(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP())
 	c, d := newTestChannel(t, configFor(s)), newDesk()
 	start(t, c, d)
@@ -76,6 +78,7 @@ func TestTakenMailsGetTheKeyword(t *testing.T) {
 }
 
 func TestMailArrivesByPollingWithoutIDLE(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP(), mailtest.WithoutIDLE())
 	config := configFor(s)
 	config["poll.seconds"] = "5"
@@ -87,6 +90,7 @@ func TestMailArrivesByPollingWithoutIDLE(t *testing.T) {
 }
 
 func TestRestartBringsNothingTwiceAndMissesNothing(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP())
 	c, d := newTestChannel(t, configFor(s)), newDesk()
 	stop := start(t, c, d)
@@ -105,6 +109,7 @@ func TestRestartBringsNothingTwiceAndMissesNothing(t *testing.T) {
 }
 
 func TestMailIsKeptWhileTheHostCannotTakeIt(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP())
 	c, d := newTestChannel(t, configFor(s)), newDesk()
 	refusals := 3
@@ -124,6 +129,7 @@ func TestMailIsKeptWhileTheHostCannotTakeIt(t *testing.T) {
 }
 
 func TestUIDValidityChange(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP())
 	c, d := newTestChannel(t, configFor(s)), newDesk()
 	start(t, c, d)
@@ -144,6 +150,7 @@ func TestUIDValidityChange(t *testing.T) {
 }
 
 func TestServerRestart(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP())
 	c, d := newTestChannel(t, configFor(s)), newDesk()
 	start(t, c, d)
@@ -158,6 +165,7 @@ func TestServerRestart(t *testing.T) {
 }
 
 func TestWrongPasswordIsToldAndNotHammered(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP())
 	config := configFor(s)
 	config["imap.password"] = "wrong"
@@ -182,6 +190,7 @@ func TestWrongPasswordIsToldAndNotHammered(t *testing.T) {
 }
 
 func TestTroubleIsNamed(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP())
 	cases := map[string]struct {
 		change map[string]string
@@ -210,6 +219,7 @@ func TestTroubleIsNamed(t *testing.T) {
 }
 
 func TestOldMailIsNotRead(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP())
 	s.Deliver(t, plainMail("old@crm.test", "old", "x"))
 	config := configFor(s)
@@ -232,6 +242,7 @@ func TestOldMailIsNotRead(t *testing.T) {
 }
 
 func TestBigAttachment(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP())
 	c, d := newTestChannel(t, configFor(s)), newDesk()
 	start(t, c, d)
@@ -260,6 +271,7 @@ func TestBigAttachment(t *testing.T) {
 }
 
 func TestHostileMailComesInWithItsHeader(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP())
 	c, d := newTestChannel(t, configFor(s)), newDesk()
 	start(t, c, d)
@@ -286,6 +298,7 @@ func nestedBomb(levels int) []byte {
 }
 
 func TestMailThatTheHostRefusesComesInWithLess(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP())
 	c, d := newTestChannel(t, configFor(s)), newDesk()
 	d.refuse = func(m sdk.Message) error {
@@ -305,6 +318,7 @@ func TestMailThatTheHostRefusesComesInWithLess(t *testing.T) {
 }
 
 func TestMailThatKillsTheProcessIsSetAside(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP())
 	c, d := newTestChannel(t, configFor(s)), newDesk()
 	s.Deliver(t, plainMail("killer@crm.test", "killer", "x"))
@@ -312,10 +326,8 @@ func TestMailThatKillsTheProcessIsSetAside(t *testing.T) {
 	// What two deaths leave behind.
 	m := newMark(c.dir, mailtest.Office)
 	validity := uidValidity(t, s)
-	for range deathsToBelieve {
-		if _, err := m.begin(fmt.Sprintf("%d:1", validity)); err != nil {
-			t.Fatal(err)
-		}
+	if err := m.begin(fmt.Sprintf("%d:1", validity), deathsToBelieve-1); err != nil {
+		t.Fatal(err)
 	}
 	start(t, c, d)
 	got := d.waitMessages(t, 2)
@@ -325,16 +337,17 @@ func TestMailThatKillsTheProcessIsSetAside(t *testing.T) {
 	if got[1].Notice != "" || got[1].Text != "y" {
 		t.Errorf("the next came in as %+v", got[1].Message)
 	}
-	if deaths, err := m.begin("any:1"); deaths != 0 || err != nil {
+	if deaths, err := m.deaths(fmt.Sprintf("%d:1", validity)); deaths != 0 || err != nil {
 		t.Errorf("the mark is still there: %d, %v", deaths, err)
 	}
 }
 
 func TestOneDeathIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP())
 	c, d := newTestChannel(t, configFor(s)), newDesk()
 	s.Deliver(t, plainMail("innocent@crm.test", "innocent", "x"))
-	if _, err := newMark(c.dir, mailtest.Office).begin(fmt.Sprintf("%d:1", uidValidity(t, s))); err != nil {
+	if err := newMark(c.dir, mailtest.Office).begin(fmt.Sprintf("%d:1", uidValidity(t, s)), 0); err != nil {
 		t.Fatal(err)
 	}
 	start(t, c, d)
@@ -344,25 +357,30 @@ func TestOneDeathIsNotBelieved(t *testing.T) {
 }
 
 func TestMailThatTakesTooLongEndsTheProcess(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t, mailtest.WithoutSMTP())
 	c, d := newTestChannel(t, configFor(s)), newDesk()
-	c.pace.parsing = time.Nanosecond
-	quits := make(chan struct{}, 1)
+	// A parser that is still at it when time is up, as one that hangs is: the mail is big and the time short.
+	c.pace.marking, c.pace.parsing = time.Nanosecond, 5*time.Millisecond
+	quits := make(chan int, 100)
 	c.quit = func() {
-		select {
-		case quits <- struct{}{}:
-		default:
+		// What the next process will find.
+		deaths, err := newMark(c.dir, mailtest.Office).deaths(fmt.Sprintf("%d:1", uidValidity(t, s)))
+		if err != nil {
+			t.Error(err)
 		}
+		quits <- deaths
 	}
 	start(t, c, d)
-	// Big enough for the parser to be still at it.
-	s.Deliver(t, plainMail("slow@crm.test", "slow", strings.Repeat("word ", 1<<20)))
+	s.Deliver(t, plainMail("slow@crm.test", "slow", strings.Repeat("word\r\n", 2<<20)))
 	select {
-	case <-quits:
+	case deaths := <-quits:
+		if deaths != 1 {
+			t.Errorf("the mark counts %d deaths, want 1", deaths)
+		}
 	case <-time.After(waitFor):
 		t.Fatal("the process was not ended")
 	}
-	_ = d
 }
 
 // uidValidity reads the mailbox's number from the server.

@@ -35,6 +35,7 @@ func fileOf(name, kind string, content []byte) sdk.File {
 }
 
 func TestSendReachesTheCustomer(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t)
 	for i, security := range []string{"starttls", "tls"} {
 		t.Run(security, func(t *testing.T) {
@@ -109,6 +110,7 @@ func checkReceived(t *testing.T, raw []byte, id string, picture []byte) {
 }
 
 func TestAnswerToAnAnswerNamesIt(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t)
 	c, d := newTestChannel(t, configFor(s)), newDesk()
 	start(t, c, d)
@@ -125,6 +127,7 @@ func TestAnswerToAnAnswerNamesIt(t *testing.T) {
 }
 
 func TestSendTwiceSendsOnce(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t)
 	c := newTestChannel(t, configFor(s))
 	first, err := c.Send(t.Context(), newDesk(), answer("once"))
@@ -147,6 +150,7 @@ func TestSendTwiceSendsOnce(t *testing.T) {
 }
 
 func TestSendAtTheSameTimeSendsOnce(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t)
 	c := newTestChannel(t, configFor(s))
 	var wg sync.WaitGroup
@@ -175,6 +179,7 @@ func wantError(t *testing.T, err error, final bool, key string) {
 }
 
 func TestSendFailures(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t)
 	c := newTestChannel(t, configFor(s))
 	for _, test := range []struct {
@@ -211,6 +216,7 @@ func TestSendFailures(t *testing.T) {
 }
 
 func TestSendWithWrongPasswordOrAuthority(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t)
 	for key, change := range map[string][2]string{
 		keyLoginRefused: {"smtp.password", "wrong"}, keyCertificate: {"tls.ca-file", ""},
@@ -236,6 +242,7 @@ func TestSendWithWrongPasswordOrAuthority(t *testing.T) {
 }
 
 func TestNoHeaderCanBeInjected(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t)
 	c := newTestChannel(t, configFor(s))
 	evil := "x\r\nBcc: bob@crm.test"
@@ -258,6 +265,7 @@ func TestNoHeaderCanBeInjected(t *testing.T) {
 }
 
 func TestSentMailIsFiled(t *testing.T) {
+	t.Parallel()
 	s := mailtest.Start(t)
 	c, d := newTestChannel(t, configFor(s)), newDesk()
 	start(t, c, d)
@@ -280,6 +288,7 @@ func TestSentMailIsFiled(t *testing.T) {
 }
 
 func TestSentKeysSurviveATornLineAndForgetInTime(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	now := time.Now()
 	clock := func() time.Time { return now }
