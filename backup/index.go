@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 
@@ -110,8 +109,8 @@ func (r *Repository) packSizes(ctx context.Context) (map[repo.ID]int64, error) {
 func (r *Repository) loadNamed(ctx context.Context, kind FileKind, name string) ([]byte, error) {
 	data, err := r.target.Load(ctx, kind, name, 0, 0)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, &DamageError{Kind: kind, Name: name, Err: fs.ErrNotExist}
+	case isLost(err):
+		return nil, &DamageError{Kind: kind, Name: name, Err: err}
 	case err != nil:
 		return nil, fmt.Errorf("load %s file %s: %w", kind, name, err)
 	case repo.Hash(data).String() != name:

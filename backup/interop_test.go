@@ -135,7 +135,8 @@ func TestMixedWriters(t *testing.T) {
 	}
 }
 
-// The same big file cut by restic and by us must give the same pieces.
+// The same big file cut by restic and by us must give the same pieces. Only the
+// listing is new: 67 bytes a piece, of which there are more or fewer by chance.
 func TestDeduplicatesWithStockRestic(t *testing.T) {
 	t.Parallel()
 	dir, work := filepath.Join(t.TempDir(), "repo"), t.TempDir()
@@ -144,7 +145,7 @@ func TestDeduplicatesWithStockRestic(t *testing.T) {
 	mustRestic(t, dir, "init", "--repository-version", "2")
 	backupFolder(t, dir, work)
 	s := snapshot(t, openRepo(t, dir, testKey), c)
-	if s.Summary.Added > 1<<10 {
+	if s.Summary.Added > 8<<10 {
 		t.Errorf("%d bytes were added of a file that is stored", s.Summary.Added)
 	}
 }

@@ -74,7 +74,7 @@ func openKey(ctx context.Context, t Target, password string) (*repo.Key, string,
 func loadKeyFile(ctx context.Context, t Target, name string) (*repo.KeyFile, error) {
 	data, err := t.Load(ctx, KeyFile, name, 0, 0)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
+		if isLost(err) {
 			return nil, &DamageError{Kind: KeyFile, Name: name, Err: err}
 		}
 		return nil, fmt.Errorf("load key: %w", err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/karov-crm/karov/backup/repo"
 	"golang.org/x/sync/semaphore"
@@ -80,12 +81,18 @@ func (rd reader) place(ctx context.Context, at repo.Location) ([]byte, error) {
 func (rd reader) load(ctx context.Context, pack repo.ID, offset, length int64) ([]byte, error) {
 	data, err := rd.r.target.Load(ctx, PackFile, pack.String(), offset, length)
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, io.ErrUnexpectedEOF):
+	case isLost(err):
 		return nil, &DamageError{Kind: PackFile, Name: pack.String(), Err: err}
 	case err != nil:
 		return nil, fmt.Errorf("load pack %s: %w", pack, err)
 	}
 	return data, nil
+}
+
+// isLost reports whether a stored file, or a part of it, is not there to be read: a
+// sector that the disk can not read is as lost as bytes that are gone.
+func isLost(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EIO)
 }
 
 func (rd reader) tree(ctx context.Context, id repo.ID) (*repo.Tree, error) {
@@ -151,10 +158,18 @@ func (rd reader) batches(content []repo.ID) []batch {
 	return out
 }
 
-// open returns the plain pieces of a batch. A piece that does not open in the run
-// read at once is looked up by itself, in all its places.
-func (rd reader) open(ctx context.Context, b batch) ([][]byte, error) {
-	out := make([][]byte, len(b.blobs))
+// opened is one piece of a file: its plain bytes, or the damage it has and the
+// length it had, 0 if no index says it.
+type opened struct {
+	plain  []byte
+	length uint32
+	damage error
+}
+
+// open opens the pieces of a batch. A piece that does not open in the run read at
+// once is looked up by itself, in all its places.
+func (rd reader) open(ctx context.Context, b batch) ([]opened, error) {
+	out := make([]opened, len(b.blobs))
 	var run []byte
 	if b.length > 0 {
 		data, err := rd.load(ctx, b.blobs[0].Pack, b.offset, b.length)
@@ -168,49 +183,64 @@ func (rd reader) open(ctx context.Context, b batch) ([][]byte, error) {
 			from := int64(at.Offset) - b.offset
 			plain, err := rd.r.codec.OpenBlob(nil, at.Handle, run[from:from+int64(at.Length)], at.Uncompressed)
 			if err == nil {
-				out[i] = plain
+				out[i].plain = plain
 				continue
 			}
 		}
 		plain, err := rd.blob(ctx, at.Handle)
-		if err != nil {
+		if err != nil && !isDamage(err) {
 			return out[:i], err
 		}
-		out[i] = plain
+		out[i] = opened{plain: plain, length: at.PlainLength(), damage: err}
 	}
 	return out, nil
 }
 
-type opened struct {
-	plain [][]byte
-	err   error
-	cost  int64
+// openedBatch is what came of a batch; err ended it.
+type openedBatch struct {
+	pieces []opened
+	err    error
+	cost   int64
 }
 
-type writeFunc func(plain []byte) error
+// sink takes the pieces of a file in order.
+type sink struct {
+	write func(plain []byte) error
+	// lost is told of each damaged piece. Where it is nil, the first one is an error.
+	lost func(o opened) error
+}
 
-func (write writeFunc) all(o opened) error {
-	for _, plain := range o.plain {
-		if err := write(plain); err != nil {
+func (s sink) all(b openedBatch) error {
+	for _, o := range b.pieces {
+		var err error
+		switch {
+		case o.damage == nil:
+			err = s.write(o.plain)
+		case s.lost != nil:
+			err = s.lost(o)
+		default:
+			err = o.damage
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return o.err
+	return b.err
 }
 
-// stream calls write with each piece of a file in order. It reads and opens some
+// stream gives the sink each piece of a file in order. It reads and opens some
 // batches ahead, in parallel. Pieces before a damaged one are written.
-func (rd reader) stream(ctx context.Context, content []repo.ID, write writeFunc) error {
+func (rd reader) stream(ctx context.Context, content []repo.ID, to sink) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ahead := make(chan chan opened, workers())
+	ahead := make(chan chan openedBatch, workers())
 	go func() {
 		defer close(ahead)
 		for _, b := range rd.batches(content) {
 			if rd.budget.Acquire(ctx, b.cost()) != nil {
 				return
 			}
-			result := make(chan opened, 1)
+			result := make(chan openedBatch, 1)
 			select {
 			case ahead <- result:
 			case <-ctx.Done():
@@ -218,8 +248,8 @@ func (rd reader) stream(ctx context.Context, content []repo.ID, write writeFunc)
 				return
 			}
 			go func() {
-				plain, err := rd.open(ctx, b)
-				result <- opened{plain, err, b.cost()}
+				pieces, err := rd.open(ctx, b)
+				result <- openedBatch{pieces, err, b.cost()}
 			}()
 		}
 	}()
@@ -230,9 +260,9 @@ func (rd reader) stream(ctx context.Context, content []repo.ID, write writeFunc)
 		}
 	}()
 	for result := range ahead {
-		o := <-result
-		err := write.all(o)
-		rd.budget.Release(o.cost)
+		b := <-result
+		err := to.all(b)
+		rd.budget.Release(b.cost)
 		if err != nil {
 			return err
 		}
@@ -283,25 +313,34 @@ func (rd reader) file(ctx context.Context, node *repo.Node, path string, release
 // copyFile writes a file's content and checks its length against the listing.
 func (rd reader) copyFile(ctx context.Context, node *repo.Node, path string, w io.Writer) error {
 	var size uint64
-	err := rd.stream(ctx, node.Content, func(plain []byte) error {
+	err := rd.stream(ctx, node.Content, sink{write: func(plain []byte) error {
 		size += uint64(len(plain))
 		_, err := w.Write(plain)
 		return err
-	})
+	}})
 	var d *DamageError
 	switch {
 	case errors.As(err, &d):
 		return d.at(path)
 	case err != nil:
-		if cause := context.Cause(ctx); cause != nil {
-			return cause
-		}
-		return err
+		return interrupted(ctx, err)
 	case size != node.Size:
-		return &DamageError{Kind: PackFile, Path: path,
-			Err: fmt.Errorf("content has %d bytes and not the %d its folder lists: %w", size, node.Size, repo.ErrFormat)}
+		return wrongSize(path, size, node)
 	}
 	return nil
+}
+
+// interrupted returns why the context ended, if it did, instead of what followed.
+func interrupted(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+func wrongSize(path string, size uint64, node *repo.Node) *DamageError {
+	return &DamageError{Kind: PackFile, Path: path,
+		Err: fmt.Errorf("content has %d bytes and not the %d its folder lists: %w", size, node.Size, repo.ErrFormat)}
 }
 
 type fileReader struct {

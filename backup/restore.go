@@ -28,8 +28,9 @@ var ErrSpecial = errors.New("devices, pipes and sockets are not restored")
 
 // RestoreOptions says what to restore and how to meet damage.
 type RestoreOptions struct {
-	// SkipDamaged restores everything that is sound. Without it a restore stops at
-	// the first damage and leaves nothing behind.
+	// SkipDamaged restores everything that is sound, of damaged files too: see
+	// LeftOut.Partial. Without it a restore stops at the first damage and leaves
+	// nothing behind.
 	SkipDamaged bool
 	// Only restores these files and folders alone. One that is not in the snapshot
 	// is an error.
@@ -47,13 +48,6 @@ type RestoreReport struct {
 	// not, or not entirely, in Dir. It is empty if and only if all that was asked
 	// for was restored.
 	LeftOut []LeftOut
-}
-
-// LeftOut is one file or folder that could not be restored. Err is a *DamageError
-// or ErrSpecial.
-type LeftOut struct {
-	Path string
-	Err  error
 }
 
 // Restore writes the files of a snapshot into dir, which must be new or empty. It
@@ -274,21 +268,33 @@ func (run *restoreRun) file(ctx context.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	err = run.rd.copyFile(ctx, v.node, v.path, restoreWriter{run: run, f: f, path: v.path})
+	w := &restoreWriter{run: run, f: f, path: v.path}
+	var left *LeftOut
+	if run.o.SkipDamaged {
+		left, err = run.rd.copySound(ctx, v, w)
+	} else {
+		err = run.rd.copyFile(ctx, v.node, v.path, w)
+	}
 	if e := f.Close(); err == nil {
 		err = e
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+		return err // all that was written is removed together
+	case left != nil && left.Partial == "":
+		err = run.root.Remove(v.path)
+	default:
 		err = errors.Join(run.root.Chmod(v.path, v.node.Mode.Perm()), run.root.Chtimes(v.path, v.node.ModTime, v.node.ModTime))
 	}
 	if err != nil {
-		if skipped := run.leaveOut(v.path, err); skipped != nil {
-			return skipped
-		}
-		return run.root.Remove(v.path)
+		return err
 	}
 	run.mu.Lock()
 	defer run.mu.Unlock()
+	if left != nil {
+		run.report.LeftOut = append(run.report.LeftOut, *left)
+		return nil
+	}
 	run.report.Files++
 	run.report.Bytes += v.node.Size
 	run.progress.Files++
@@ -309,7 +315,8 @@ type restoreWriter struct {
 	path string
 }
 
-func (w restoreWriter) Write(plain []byte) (int, error) {
+// Write writes to the file and tells the progress.
+func (w *restoreWriter) Write(plain []byte) (int, error) {
 	n, err := w.f.Write(plain)
 	w.run.mu.Lock()
 	defer w.run.mu.Unlock()
@@ -319,12 +326,16 @@ func (w restoreWriter) Write(plain []byte) (int, error) {
 	return n, err
 }
 
-// finish makes the links and gives the folders their times, the deepest first.
+// finish makes the links, gives what is left of damaged files its name, and gives
+// the folders their times, the deepest first.
 func (run *restoreRun) finish() error {
 	for _, v := range run.links {
 		if err := run.root.Symlink(v.node.LinkTarget, v.path); err != nil {
 			return err
 		}
+	}
+	if err := run.namePartials(); err != nil {
+		return err
 	}
 	for i := len(run.dirs) - 1; i >= 0; i-- {
 		v := run.dirs[i]
