@@ -56,7 +56,7 @@ func dayOf(v frame.View, day string) string {
 // dialled is what a telephone is given: the number with its country where that is known.
 func dialled(number, region string) string {
 	n, err := phonenumbers.Parse(number, region)
-	if err != nil {
+	if err != nil || !phonenumbers.IsPossibleNumber(n) {
 		return number
 	}
 	return phonenumbers.Format(n, phonenumbers.E164)

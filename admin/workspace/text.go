@@ -125,7 +125,7 @@ func linked(text string) []piece {
 
 var quoteIntro = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)^\s*-{2,}\s*(original message|הודעה מקורית|исходное сообщение|пересылаемое сообщение|forwarded message|הודעה שהועברה)\s*-{2,}\s*$`),
-	regexp.MustCompile(`(?i)^\s*[\x{200e}\x{200f}\x{202a}-\x{202e}\x{2066}-\x{2069}]*(on\s.{6,160}\bwrote|בתאריך\s.{6,160}(כתב|כתבה|כתב/ה|מאת)|.{6,160}(пишет|писал|писала|написал|написала))[^:]{0,80}:\s*$`),
+	regexp.MustCompile(`(?i)^\s*[\x{200e}\x{200f}\x{202a}-\x{202e}\x{2066}-\x{2069}]*(on\s.{6,160}\bwrote|בתאריך\s.{6,160}(כתב|כתבה|כתב/ה|מאת)|.{6,160}(пишет|писал|писала|написал|написала))[^:]{0,80}:[\s\x{200e}\x{200f}]*$`),
 	regexp.MustCompile(`^\s*_{10,}\s*$`),
 }
 
@@ -182,7 +182,7 @@ func snippet(text string, limit int) string {
 // phone writes a number as people of its country do; one that is no number stays as it is.
 func phone(e164, region string) string {
 	n, err := phonenumbers.Parse(e164, region)
-	if err != nil {
+	if err != nil || !phonenumbers.IsPossibleNumber(n) {
 		return e164
 	}
 	if phonenumbers.GetRegionCodeForNumber(n) == region {
