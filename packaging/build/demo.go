@@ -131,9 +131,13 @@ func (r *demoRun) prepare(ctx context.Context) error {
 	return err
 }
 
+// own are the flags that keep every command off a Karov that is installed on
+// this machine: the demo's data, and no settings but its flags.
+func (r *demoRun) own() []string { return []string{"--config", os.DevNull, "--data", r.data} }
+
 // karov runs a command of the program on the demo's data and gives what it printed.
 func (r *demoRun) karov(ctx context.Context, input string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, r.product.karov, append(args, "--data", r.data)...)
+	cmd := exec.CommandContext(ctx, r.product.karov, append(args, r.own()...)...)
 	cmd.Stdin = strings.NewReader(input)
 	var said bytes.Buffer
 	cmd.Stderr = &said
@@ -147,8 +151,9 @@ func (r *demoRun) karov(ctx context.Context, input string, args ...string) ([]by
 // stay starts the daemon, fills it, and leaves it up until told to stop.
 func (r *demoRun) stay(ctx context.Context) error {
 	fmt.Fprintln(r.say, "starting the daemon")
-	s, err := startServer(filepath.Join(r.work, "daemon.log"), r.product.karov, "serve",
-		"--data", r.data, "--listen", r.flags.listen, "--plain-http", "--plugins", r.product.plugins)
+	argv := append([]string{r.product.karov, "serve", "--listen", r.flags.listen, "--plain-http",
+		"--plugins", r.product.plugins}, r.own()...)
+	s, err := startServer(filepath.Join(r.work, "daemon.log"), argv...)
 	if err != nil {
 		return err
 	}
@@ -192,7 +197,8 @@ func (r *demoRun) use(ctx context.Context, s *server) error {
 // seed fills in customers through the running daemon; its progress is shown.
 func (r *demoRun) seed(ctx context.Context) error {
 	fmt.Fprintf(r.say, "filling in %d customers\n", r.flags.contacts)
-	cmd := exec.CommandContext(ctx, r.product.karov, "seed", "--contacts", strconv.Itoa(r.flags.contacts), "--data", r.data)
+	argv := append([]string{"seed", "--contacts", strconv.Itoa(r.flags.contacts)}, r.own()...)
+	cmd := exec.CommandContext(ctx, r.product.karov, argv...)
 	cmd.Stdout, cmd.Stderr = r.say, r.say
 	start := time.Now()
 	if err := cmd.Run(); err != nil {

@@ -3,6 +3,7 @@ package machinetest
 import (
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -43,6 +44,7 @@ func TestBareRoot(t *testing.T) {
 	if version := inRoot(t, root, "karov", "version"); !strings.Contains(version, inRoot(t, root, "dpkg-query", "-W", "-f", "${Version}", "karov")) {
 		t.Errorf("the program says version %q, not the package's", version)
 	}
+	manualNamesCommands(t, inRoot(t, root, "karov", "--help"))
 	serveByHand(t, root)
 	if out := inRoot(t, root, "dpkg", "-P", "karov"); !strings.Contains(out, "/var/backups/karov-purged-") {
 		t.Errorf("purge does not say where the data went:\n%s", out)
@@ -59,6 +61,28 @@ func inRoot(t *testing.T, root string, argv ...string) string {
 		t.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, out)
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// manualNamesCommands compares the manual page with what the program says it can do.
+func manualNamesCommands(t *testing.T, help string) {
+	t.Helper()
+	manual, err := os.ReadFile("../debian/karov.8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(help, "Available Commands:\n")
+	list, _, _ = strings.Cut(list, "\n\n")
+	names := 0
+	for _, line := range strings.Split(list, "\n") {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		names++
+		if name != "help" && !regexp.MustCompile(`(?m)^\.B `+regexp.QuoteMeta(name)+`\b`).Match(manual) {
+			t.Errorf("the manual page does not name the command %q", name)
+		}
+	}
+	if names < 5 {
+		t.Errorf("only %d commands in\n%s", names, help)
+	}
 }
 
 // serveByHand starts the daemon, sees it answer, and sees it end when asked to.
@@ -87,7 +111,7 @@ func serveByHand(t *testing.T, root string) {
 		m.leader = firstProcess(cmd.Process.Pid, 2)
 		return m.leader != ""
 	})
-	answers(t, m, "")
+	m.answers(t)
 	if err := syscall.Kill(atoi(t, m.leader), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

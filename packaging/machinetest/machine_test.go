@@ -33,7 +33,15 @@ func get(url string) int {
 		Timeout:   10 * time.Second,
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
 	}
-	answer, err := client.Get(url)
+	request, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	if token := os.Getenv("KAROV_TEST_TOKEN"); token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	answer, err := client.Do(request)
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -207,19 +215,30 @@ func (m *machine) off() {
 }
 
 // try runs a command inside as root, with nothing of our environment.
-func (m *machine) try(argv ...string) (string, error) {
+func (m *machine) try(argv ...string) (string, error) { return m.tryInput("", argv...) }
+
+// tryInput is try with something to read.
+func (m *machine) tryInput(input string, argv ...string) (string, error) {
 	enter := []string{"-t", m.leader, "-a", "env", "-i",
 		"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8"}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "nsenter", append(enter, argv...)...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, "nsenter", append(enter, argv...)...)
+	cmd.Stdin = strings.NewReader(input)
+	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
 // run is try that must succeed.
 func (m *machine) run(t *testing.T, argv ...string) string {
 	t.Helper()
-	out, err := m.try(argv...)
+	return m.runInput(t, "", argv...)
+}
+
+// runInput is run with something to read.
+func (m *machine) runInput(t *testing.T, input string, argv ...string) string {
+	t.Helper()
+	out, err := m.tryInput(input, argv...)
 	if err != nil {
 		journal, _ := m.try("journalctl", "-u", "karov", "-n", "40", "--no-pager", "-o", "cat")
 		t.Fatalf("%s: %v\n%s\nthe service's log:\n%s", strings.Join(argv, " "), err, out, journal)
@@ -228,15 +247,28 @@ func (m *machine) run(t *testing.T, argv ...string) string {
 }
 
 // get asks an address from inside the machine's network.
-func (m *machine) get(url string) (string, error) {
+func (m *machine) get(url string) (string, error) { return m.getAs("", url) }
+
+// getAs is get as the program to which the token was given.
+func (m *machine) getAs(token, url string) (string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", err
 	}
 	cmd := exec.Command("nsenter", "-t", m.leader, "-n", self)
-	cmd.Env = append(os.Environ(), "KAROV_TEST_GET="+url)
+	cmd.Env = append(os.Environ(), "KAROV_TEST_GET="+url, "KAROV_TEST_TOKEN="+token)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// answers waits until the daemon does.
+func (m *machine) answers(t *testing.T) {
+	for _, path := range []string{"/healthz", "/readyz"} {
+		eventually(t, page+path+" answers 200", func() bool {
+			out, err := m.get(page + path)
+			return err == nil && strings.HasPrefix(out, "200 ")
+		})
+	}
 }
 
 // bring copies a file of ours into the machine and gives its path there.

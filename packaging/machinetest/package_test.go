@@ -1,6 +1,7 @@
 package machinetest
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -22,58 +23,113 @@ const page = "https://127.0.0.1:8443"
 // Each part stands on the one before, so the first that fails ends it.
 func TestLifeOnAMachine(t *testing.T) {
 	deb := builtPackage(t)
-	m := boot(t)
-	inside := m.bring(t, deb)
+	o := &office{machine: boot(t)}
+	o.deb = o.bring(t, deb)
 	for _, part := range []struct {
 		name string
-		run  func(t *testing.T, m *machine, deb string)
+		run  func(t *testing.T)
 	}{
-		{"install", install},
-		{"it answers by https", answers},
-		{"its plugin runs as confined as itself", pluginRuns},
-		{"nobody else reads the data", dataIsPrivate},
-		{"a killed daemon comes back", comesBack},
-		{"the next version takes over", upgrade},
-		{"remove keeps the data", remove},
-		{"installed again it has its data", installAgain},
-		{"purge moves the data aside", purge},
+		{"install", o.install},
+		{"it answers by https", o.answers},
+		{"an office moves in", o.moveIn},
+		{"its plugin runs as confined as itself", o.pluginRuns},
+		{"nobody else reads the data", o.dataIsPrivate},
+		{"a killed daemon comes back", o.comesBack},
+		{"a backup is made", o.backUp},
+		{"the next version takes over", o.upgrade},
+		{"remove keeps the data", o.remove},
+		{"installed again it has its data", o.installAgain},
+		{"purge moves the data aside", o.purge},
+		{"the backup brings the office back", o.restore},
 	} {
-		if !t.Run(part.name, func(t *testing.T) { part.run(t, m, inside) }) {
+		if !t.Run(part.name, part.run) {
 			return
 		}
 	}
 }
 
-func install(t *testing.T, m *machine, deb string) {
-	m.run(t, "dpkg", "-i", deb)
+// office is a machine and what was made on it.
+type office struct {
+	*machine
+	deb         string // the package, by its path inside
+	token       string // of a program
+	recoveryKey string
+}
+
+// customers is how many the office has.
+const customers = 50
+
+// repository is where its backups go; the manual page names it too.
+const repository = "/srv/karov-backup"
+
+// moveIn does the first steps of the manual page.
+func (o *office) moveIn(t *testing.T) {
+	o.runInput(t, "a long enough password\n", "karov", "setup", "--owner-email", "dana@office.example", "--language", "he", "--password-stdin")
+	o.run(t, "karov", "seed", "--contacts", strconv.Itoa(customers))
+	var made struct{ Token string }
+	if err := json.Unmarshal([]byte(o.run(t, "karov", "token", "create", "--json")), &made); err != nil {
+		t.Fatal(err)
+	}
+	o.token = made.Token
+	o.hasCustomers(t)
+}
+
+// hasCustomers asks by the API whether the office is as it was left.
+func (o *office) hasCustomers(t *testing.T) {
+	t.Helper()
+	out, err := o.getAs(o.token, page+"/api/v1/records/contact?limit=1")
+	if err != nil || !strings.HasPrefix(out, "200 ") || !strings.Contains(out, fmt.Sprintf(`"total":%d`, customers)) {
+		t.Errorf("there should be %d customers: %v\n%s", customers, err, out)
+	}
+}
+
+// backUp makes a backup into a folder that the administrator gave to the service.
+func (o *office) backUp(t *testing.T) {
+	o.run(t, "install", "-d", "-o", "karov", "-g", "karov", "-m", "700", repository)
+	var made struct {
+		Key string `json:"recovery_key"`
+	}
+	if err := json.Unmarshal([]byte(o.run(t, "karov", "backup", "init", "--repo", repository, "--json")), &made); err != nil {
+		t.Fatal(err)
+	}
+	o.recoveryKey = made.Key
+	o.run(t, "karov", "backup", "now")
+}
+
+// restore does what the manual page says under "After a fire".
+func (o *office) restore(t *testing.T) {
+	o.install(t)
+	o.run(t, "systemctl", "stop", "karov")
+	o.run(t, "rm", "-r", dataFolder)
+	o.run(t, "env", "KAROV_RECOVERY_KEY="+o.recoveryKey, "karov", "restore", "--from", repository, "--data", dataFolder)
+	o.run(t, "chown", "-R", "karov:karov", dataFolder)
+	o.run(t, "systemctl", "start", "karov")
+	o.answers(t)
+	o.hasCustomers(t)
+	o.dataIsPrivate(t)
+}
+
+func (o *office) install(t *testing.T) {
+	o.run(t, "dpkg", "-i", o.deb)
 	// Type=notify: dpkg comes back only when the daemon has said that it is ready.
-	if state := m.property(t, "ActiveState"); state != "active" {
-		m.run(t, "systemctl", "status", "karov")
+	if state := o.property(t, "ActiveState"); state != "active" {
+		o.run(t, "systemctl", "status", "karov")
 		t.Fatalf("the service is %s after the installation", state)
 	}
-	if got := strings.TrimSpace(m.run(t, "systemctl", "is-enabled", "karov")); got != "enabled" {
+	if got := strings.TrimSpace(o.run(t, "systemctl", "is-enabled", "karov")); got != "enabled" {
 		t.Errorf("after a restart of the machine it would be %s", got)
 	}
 }
 
-func answers(t *testing.T, m *machine, _ string) {
-	for _, path := range []string{"/healthz", "/readyz"} {
-		eventually(t, page+path+" answers 200", func() bool {
-			out, err := m.get(page + path)
-			return err == nil && strings.HasPrefix(out, "200 ")
-		})
-	}
-}
-
 // processes lists the service's processes by our numbers, with their programs.
-func processes(t *testing.T, m *machine) map[string]string {
+func (o *office) processes(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	links, err := filepath.Glob("/proc/[0-9]*/exe")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours, err := os.Readlink("/proc/" + m.leader + "/ns/pid")
+	ours, err := os.Readlink("/proc/" + o.leader + "/ns/pid")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,18 +146,18 @@ func processes(t *testing.T, m *machine) map[string]string {
 	return found
 }
 
-func pluginRuns(t *testing.T, m *machine, _ string) {
+func (o *office) pluginRuns(t *testing.T) {
 	const plugin = "/usr/lib/karov/plugins/email/"
 	eventually(t, "a program in "+plugin+" runs", func() bool {
-		for _, program := range processes(t, m) {
+		for _, program := range o.processes(t) {
 			if strings.HasPrefix(program, plugin) {
 				return true
 			}
 		}
 		return false
 	})
-	karov := accountNumber(t, m)
-	for pid, program := range processes(t, m) {
+	karov := o.accountNumber(t)
+	for pid, program := range o.processes(t) {
 		status, err := os.ReadFile("/proc/" + pid + "/status")
 		if err != nil {
 			t.Fatal(err)
@@ -118,117 +174,116 @@ func pluginRuns(t *testing.T, m *machine, _ string) {
 	}
 }
 
-func accountNumber(t *testing.T, m *machine) int {
+func (o *office) accountNumber(t *testing.T) int {
 	t.Helper()
-	return atoi(t, m.run(t, "id", "-u", "karov"))
+	return atoi(t, o.run(t, "id", "-u", "karov"))
 }
 
-func dataIsPrivate(t *testing.T, m *machine, _ string) {
-	out := strings.TrimSpace(m.run(t, "stat", "-c", "%U:%G %a", dataFolder))
+func (o *office) dataIsPrivate(t *testing.T) {
+	out := strings.TrimSpace(o.run(t, "stat", "-c", "%U:%G %a", dataFolder))
 	if out != "karov:karov 700" {
 		t.Errorf("the data folder is %s", out)
 	}
-	if out := m.run(t, "find", dataFolder, "-perm", "/077", "-not", "-type", "l"); out != "" {
+	if out := o.run(t, "find", dataFolder, "-perm", "/077", "-not", "-type", "l"); out != "" {
 		t.Errorf("open to others:\n%s", out)
 	}
 }
 
-func comesBack(t *testing.T, m *machine, _ string) {
-	before := m.property(t, "MainPID")
-	m.run(t, "systemctl", "kill", "--kill-who=main", "--signal=KILL", "karov")
+func (o *office) comesBack(t *testing.T) {
+	before := o.property(t, "MainPID")
+	o.run(t, "systemctl", "kill", "--kill-who=main", "--signal=KILL", "karov")
 	eventually(t, "it runs again", func() bool {
-		return m.property(t, "MainPID") != before && m.property(t, "ActiveState") == "active"
+		return o.property(t, "MainPID") != before && o.property(t, "ActiveState") == "active"
 	})
-	answers(t, m, "")
-	if n := len(processes(t, m)); n != 2 {
-		t.Errorf("daemon and plugin should be 2 processes, there are %d: %v", n, processes(t, m))
+	o.answers(t)
+	o.hasCustomers(t)
+	if n := len(o.processes(t)); n != 2 {
+		t.Errorf("daemon and plugin should be 2 processes, there are %d: %v", n, o.processes(t))
 	}
 }
 
 // upgrade installs the package over itself, as an upgrade does.
-func upgrade(t *testing.T, m *machine, deb string) {
-	before := m.property(t, "MainPID")
-	mark(t, m)
-	m.run(t, "dpkg", "-i", deb)
-	if after := m.property(t, "MainPID"); after == before || m.property(t, "ActiveState") != "active" {
+func (o *office) upgrade(t *testing.T) {
+	before := o.property(t, "MainPID")
+	o.mark(t)
+	o.run(t, "dpkg", "-i", o.deb)
+	if after := o.property(t, "MainPID"); after == before || o.property(t, "ActiveState") != "active" {
 		t.Errorf("the new version does not serve: process %s before and %s after", before, after)
 	}
-	answers(t, m, deb)
-	marked(t, m, dataFolder)
+	o.answers(t)
+	o.marked(t, dataFolder)
+	o.hasCustomers(t)
 }
 
-func remove(t *testing.T, m *machine, _ string) {
-	m.run(t, "dpkg", "-r", "karov")
-	if left := processes(t, m); len(left) > 0 {
+func (o *office) remove(t *testing.T) {
+	o.run(t, "dpkg", "-r", "karov")
+	if left := o.processes(t); len(left) > 0 {
 		t.Errorf("still running: %v", left)
 	}
-	marked(t, m, dataFolder)
-	if _, err := os.Stat(m.root + "/etc/karov/karov.yaml"); err != nil {
+	o.marked(t, dataFolder)
+	if _, err := os.Stat(o.root + "/etc/karov/karov.yaml"); err != nil {
 		t.Errorf("the settings are gone: %v", err)
 	}
 }
 
-func installAgain(t *testing.T, m *machine, deb string) {
-	install(t, m, deb)
-	answers(t, m, deb)
-	marked(t, m, dataFolder)
+func (o *office) installAgain(t *testing.T) {
+	o.install(t)
+	o.answers(t)
+	o.marked(t, dataFolder)
+	o.hasCustomers(t)
 }
 
-func purge(t *testing.T, m *machine, _ string) {
-	before := files(t, m, dataFolder)
-	out := m.run(t, "dpkg", "-P", "karov")
+func (o *office) purge(t *testing.T) {
+	before := o.files(t, dataFolder)
+	out := o.run(t, "dpkg", "-P", "karov")
 	kept := regexp.MustCompile(`/var/backups/karov-purged-\d{8}T\d{6}Z`).FindString(out)
 	if kept == "" {
 		t.Fatalf("it does not say where the data went:\n%s", out)
 	}
-	marked(t, m, kept)
-	if after := files(t, m, kept); !slices.Equal(before, after) {
+	o.marked(t, kept)
+	if after := o.files(t, kept); !slices.Equal(before, after) {
 		t.Errorf("the data before and after\n%v\n%v", before, after)
 	}
-	if out := strings.TrimSpace(m.run(t, "stat", "-c", "%U %a", kept)); out != "karov 700" {
+	if out := strings.TrimSpace(o.run(t, "stat", "-c", "%U %a", kept)); out != "karov 700" {
 		t.Errorf("what was moved aside is %s", out)
 	}
 	for _, gone := range []string{dataFolder, "/etc/karov", "/usr/bin/karov", "/usr/lib/karov",
 		"/etc/systemd/system/multi-user.target.wants/karov.service"} {
-		if _, err := os.Lstat(m.root + gone); err == nil {
+		if _, err := os.Lstat(o.root + gone); err == nil {
 			t.Errorf("%s is left behind", gone)
 		}
 	}
-	if left := processes(t, m); len(left) > 0 {
+	if left := o.processes(t); len(left) > 0 {
 		t.Errorf("still running: %v", left)
 	}
-	if failed := m.run(t, "systemctl", "--failed", "--no-legend"); strings.TrimSpace(failed) != "" {
+	if failed := o.run(t, "systemctl", "--failed", "--no-legend"); strings.TrimSpace(failed) != "" {
 		t.Errorf("units failed: %s", failed)
 	}
 }
 
 // mark leaves a file in the data folder that must survive; marked looks for it.
-func mark(t *testing.T, m *machine) {
+func (o *office) mark(t *testing.T) {
 	t.Helper()
-	m.run(t, "runuser", "-u", "karov", "--", "sh", "-c", "umask 077; echo here > "+dataFolder+"/mark")
+	o.run(t, "runuser", "-u", "karov", "--", "sh", "-c", "umask 077; echo here > "+dataFolder+"/mark")
 }
 
-func marked(t *testing.T, m *machine, dir string) {
+func (o *office) marked(t *testing.T, dir string) {
 	t.Helper()
-	if text, err := os.ReadFile(m.root + dir + "/mark"); err != nil || string(text) != "here\n" {
+	if text, err := os.ReadFile(o.root + dir + "/mark"); err != nil || string(text) != "here\n" {
 		t.Errorf("what was in the data folder is lost: %q, %v", text, err)
 	}
 }
 
-// files lists what is kept below dir with its size; sockets are no data.
-func files(t *testing.T, m *machine, dir string) []string {
+// files lists what is kept below dir; sockets are no data.
+func (o *office) files(t *testing.T, dir string) []string {
 	t.Helper()
 	var all []string
-	root := os.DirFS(m.root + dir)
+	root := os.DirFS(o.root + dir)
 	err := fs.WalkDir(root, ".", func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
 			return err
 		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		all = append(all, path+" "+strconv.FormatInt(info.Size(), 10))
+		all = append(all, path)
 		return nil
 	})
 	if err != nil {
