@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -39,6 +40,7 @@ type Job struct {
 	Due      time.Time       `json:"due"`
 	Attempts int             `json:"attempts"`
 	LastKey  string          `json:"last_key,omitempty"` // sentence of the last failure
+	Turn     uint64          `json:"turn"`               // drawn by Add: tells a job from one that took its place
 }
 
 // Work does one job. A fault of kind Unavailable, Internal or TooMany is tried again; any other is final.
@@ -73,11 +75,14 @@ func queueKey(j Job) []byte {
 	return append(key, jobKey(j.Kind, j.Key)...)
 }
 
-// Add enqueues a job in the transaction. A zero Due is at once.
+// Add enqueues a job in the transaction. A zero Due is at once. One that was laid aside under its kind and key is
+// forgotten; one that is being done meanwhile is done to its end, and then this one.
 func (q *Queue) Add(tx store.Tx, j Job) error {
 	if j.Due.IsZero() {
 		j.Due = q.now()
 	}
+	j.Turn = rand.Uint64()
+	tx.Bucket(deadBucket).Delete(jobKey(j.Kind, j.Key))
 	if err := q.drop(tx, j); err != nil {
 		return err
 	}
@@ -104,6 +109,27 @@ func (q *Queue) drop(tx store.Tx, j Job) error {
 	tx.Bucket(queueBucket).Delete(queueKey(old))
 	tx.Bucket(jobsBucket).Delete(jobKey(j.Kind, j.Key))
 	return nil
+}
+
+// stands tells whether the job is still the one of its kind and key.
+func (q *Queue) stands(tx store.Tx, j Job) bool {
+	var now Job
+	return json.Unmarshal(tx.Bucket(jobsBucket).Get(jobKey(j.Kind, j.Key)), &now) == nil && now.Turn == j.Turn
+}
+
+// Dead lists the jobs that were given up, by kind and key, for those who look after the appliance.
+func (q *Queue) Dead(ctx context.Context) (jobs []Job, err error) {
+	err = q.db.View(ctx, func(tx store.Tx) error {
+		for _, raw := range tx.Bucket(deadBucket).Scan(nil, nil, false) {
+			var j Job
+			if err := json.Unmarshal(raw, &j); err != nil {
+				return fault.Wrap(err, fault.Internal, "store.damaged", "what", deadBucket)
+			}
+			jobs = append(jobs, j)
+		}
+		return nil
+	})
+	return jobs, err
 }
 
 // Wake makes the runner look at the queue now.
@@ -167,6 +193,7 @@ func (r *Runner) Run(ctx context.Context) error {
 // startDue starts every job that is due and not in hand, and tells when the next one is due.
 func (r *Runner) startDue(ctx context.Context) (next time.Time, err error) {
 	var due []Job
+	var damaged error
 	err = r.queue.db.View(ctx, func(tx store.Tx) error {
 		jobs := tx.Bucket(jobsBucket)
 		for key := range tx.Bucket(queueBucket).Scan(nil, nil, false) {
@@ -177,7 +204,8 @@ func (r *Runner) startDue(ctx context.Context) (next time.Time, err error) {
 			}
 			var j Job
 			if err := json.Unmarshal(jobs.Get(key[8:]), &j); err != nil {
-				return fault.Wrap(err, fault.Internal, "store.damaged", "what", jobsBucket)
+				damaged = fault.Wrap(err, fault.Internal, "store.damaged", "what", jobsBucket+" "+string(key[8:]))
+				continue // one damaged job must not hold up the others
 			}
 			if r.kinds[j.Kind].Work != nil && !r.inHand(j) {
 				due = append(due, j)
@@ -190,7 +218,7 @@ func (r *Runner) startDue(ctx context.Context) (next time.Time, err error) {
 			break
 		}
 	}
-	return next, err
+	return next, errors.Join(err, damaged)
 }
 
 func (r *Runner) inHand(j Job) bool {
@@ -218,9 +246,20 @@ func (r *Runner) start(ctx context.Context, j Job) bool {
 			<-r.slots
 			r.queue.Wake()
 		}()
-		r.do(ctx, j)
+		if r.stands(ctx, j) {
+			r.do(ctx, j)
+		}
 	})
 	return true
+}
+
+// stands looks again: between the look at the queue and its slot, a job may have been done or replaced.
+func (r *Runner) stands(ctx context.Context, j Job) (ok bool) {
+	err := r.queue.db.View(ctx, func(tx store.Tx) error {
+		ok = r.queue.stands(tx, j)
+		return nil
+	})
+	return ok && err == nil
 }
 
 func (r *Runner) do(ctx context.Context, j Job) {
@@ -233,15 +272,35 @@ func (r *Runner) do(ctx context.Context, j Job) {
 	if err != nil {
 		r.log.Warn("job failed", "kind", j.Kind, "key", j.Key, "attempt", j.Attempts, "error", err)
 	}
-	if err := r.settle(context.WithoutCancel(ctx), kind, j, err); err != nil {
-		r.log.Error("settle job", "kind", j.Kind, "key", j.Key, "error", err)
-		time.Sleep(time.Second) // the store refuses: do not spin on a job that cannot be settled
+	// While the store refuses (a full disk), what is tried again is the writing down and never the work: it was done.
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		failed := r.settle(context.WithoutCancel(ctx), kind, j, err)
+		if failed == nil {
+			return
+		}
+		r.log.Error("settle job", "kind", j.Kind, "key", j.Key, "error", failed)
+		if errors.Is(failed, errHook) {
+			kind.Failed = nil // it would refuse again, and the job must not be done again for its sake
+			continue
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
-// settle takes a done job out of the queue, or puts a failed one back with its next time.
+// errHook tells a Failed that failed from a store that refused.
+var errHook = errors.New("tell of the failure")
+
+// settle takes a done job out of the queue, or puts a failed one back with its next time. A job that took its place
+// meanwhile stays, and speaks for itself.
 func (r *Runner) settle(ctx context.Context, kind Kind, j Job, failure error) error {
 	return r.queue.db.Update(ctx, func(tx store.Tx) error {
+		if !r.queue.stands(tx, j) {
+			return nil
+		}
 		if failure == nil {
 			return r.queue.drop(tx, j)
 		}
@@ -260,7 +319,10 @@ func (r *Runner) settle(ctx context.Context, kind Kind, j Job, failure error) er
 		if kind.Failed == nil {
 			return nil
 		}
-		return kind.Failed(ctx, tx, next, failure, again)
+		if err := safely(func() error { return kind.Failed(ctx, tx, next, failure, again) }); err != nil {
+			return fmt.Errorf("%w: %w", errHook, err)
+		}
+		return nil
 	})
 }
 
