@@ -158,6 +158,9 @@ func (r *demoRun) stay(ctx context.Context) error {
 		return err
 	}
 	err = r.use(ctx, s)
+	if err != nil && s.gone() {
+		return err
+	}
 	fmt.Fprintln(r.say, "\nstopping the daemon")
 	stopErr := s.stop()
 	if r.flags.once {

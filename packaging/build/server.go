@@ -53,10 +53,8 @@ func startServer(log string, argv ...string) (*server, error) {
 func (s *server) waitReady(ctx context.Context, url string) error {
 	client := http.Client{Timeout: 5 * time.Second}
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		select {
-		case <-s.ended:
+		if s.gone() {
 			return s.died()
-		default:
 		}
 		if answer, err := client.Get(url); err == nil {
 			answer.Body.Close()
@@ -69,6 +67,16 @@ func (s *server) waitReady(ctx context.Context, url string) error {
 		}
 	}
 	return fmt.Errorf("the daemon is not ready after a minute:\n%s", s.lastWords())
+}
+
+// gone tells whether it has ended already.
+func (s *server) gone() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // died says how it ended when nobody had asked it to.
