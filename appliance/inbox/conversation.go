@@ -32,12 +32,11 @@ func (r *Room) List(ctx context.Context, view View, cursor string, limit int) (p
 	me := access.ActorFrom(ctx).ID
 	switch view {
 	case Waiting:
-		q.Sort = "waiting_since"
-		q.Keep = func(c record.Record) bool { return c.Text("state") == Open }
+		q.Sort, q.Keep = "waiting_since", isOpen
 	case AllOpen:
-		q.Keep = func(c record.Record) bool { return c.Text("state") == Open }
+		q.Keep = isOpen
 	case Mine:
-		q.Keep = func(c record.Record) bool { return c.Text("state") == Open && c.Text("assignee") == me }
+		q.Keep = func(c record.Record) bool { return isOpen(c) && c.Text("assignee") == me }
 	case Done:
 		q.Keep = func(c record.Record) bool { return c.Text("state") == Closed }
 	default:
@@ -54,13 +53,18 @@ func (r *Room) List(ctx context.Context, view View, cursor string, limit int) (p
 	return page, err
 }
 
+func isOpen(c record.Record) bool { return c.Text("state") == Open }
+
 // CountWaiting says how many customers of the actor wait for an answer, exactly up to record.CountLimit.
 func (r *Room) CountWaiting(ctx context.Context) (n int, exact bool, err error) {
-	return r.book.Count(ctx, record.Query{Entity: "conversation", Sort: "waiting_since"})
+	return r.book.Count(ctx, record.Query{Entity: "conversation", Sort: "waiting_since", Keep: isOpen})
 }
 
 // Of gives the newest conversations with a customer, open ones first.
 func (r *Room) Of(ctx context.Context, contact record.ID, limit int) (conversations []Conversation, err error) {
+	if limit <= 0 || limit > record.MaxLimit {
+		limit = record.DefaultLimit
+	}
 	err = r.book.View(ctx, func(tx store.Tx) error {
 		for c := range r.book.Linked(tx, "conversation", "contact", contact, record.ID{}) {
 			if !r.book.Allowed(ctx, tx, access.See, c) {

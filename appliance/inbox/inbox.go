@@ -2,8 +2,8 @@
 //
 // It owns the entities conversation and message, the buckets inbox.seen (what a channel brought already) and
 // inbox.threads (which conversation a channel's message belongs to), the facts conversation.opened, message.received,
-// message.queued, message.sent, message.failed, conversation.assigned and conversation.closed, and the job
-// inbox.deliver.
+// message.queued, message.sent, message.retrying, message.failed, conversation.reopened, conversation.assigned and
+// conversation.closed, and the job inbox.deliver.
 //
 // It promises that a message that a channel brings twice stands here once; that Receive returns only after the message
 // is durable; that an answer is written together with the job that delivers it, so that neither is lost without the

@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -45,7 +46,11 @@ func (r *Room) Receive(ctx context.Context, in Inbound) error {
 			return err
 		}
 		seen.Put(key, message[:])
-		tx.Bucket(threadsBucket).Put(threadKey(in.Channel, in.ExternalID), conversation[:])
+		// An id that leads somewhere already goes on leading there: a stranger who takes the id of somebody's message
+		// for his own must not draw the answers to it out of their conversation.
+		if threads, at := tx.Bucket(threadsBucket), threadKey(in.Channel, in.ExternalID); threads.Get(at) == nil {
+			threads.Put(at, conversation[:])
+		}
 		return r.book.Reindex(tx, "contact", who)
 	})
 }
@@ -61,9 +66,20 @@ func (in *Inbound) check() error {
 		}
 	}
 	if len(wrong) > 0 {
+		slices.SortFunc(wrong, func(a, b fault.Field) int { return strings.Compare(a.Name, b.Name) })
 		return &fault.Error{Kind: fault.Invalid, Key: "input.invalid", Fields: wrong}
 	}
 	return nil
+}
+
+// answered are the ids that the message answers, as far as they are worth remembering.
+func (in *Inbound) answered() (ids []string) {
+	for _, id := range in.InReplyTo {
+		if id != "" && len(id) <= 900 && len(ids) < 50 {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func threadKey(channel, externalID string) []byte { return []byte(channel + "\x00" + externalID) }
@@ -71,7 +87,7 @@ func threadKey(channel, externalID string) []byte { return []byte(channel + "\x0
 // threadTx finds the conversation a message belongs to: that of a message it answers, if it is this customer's. Knowing
 // the id of somebody's message must not let a stranger write into his conversation. Otherwise it opens a new one.
 func (r *Room) threadTx(ctx context.Context, tx store.Tx, in Inbound, who record.ID) (record.ID, error) {
-	for _, id := range in.InReplyTo[:min(len(in.InReplyTo), 50)] {
+	for _, id := range in.answered() {
 		raw := tx.Bucket(threadsBucket).Get(threadKey(in.Channel, id))
 		if len(raw) != 16 {
 			continue
@@ -118,7 +134,7 @@ func (r *Room) keepTx(ctx context.Context, tx store.Tx, in Inbound, who, convers
 	values := record.Values{"contact": who, "conversation": conversation, "direction": "in", "channel": in.Channel,
 		"account": in.Account, "parties": parties{From: in.From, To: in.To, CC: in.CC}, "subject": oneLine(in.Subject, 900),
 		"text": text, "html": html, "sent_at": sane(in.SentAt), "state": Received, "external_id": oneLine(in.ExternalID, 900),
-		"references": in.InReplyTo[:min(len(in.InReplyTo), 50)], "raw": in.Raw, "automatic": in.Automatic, "notice": oneLine(notice, 200)}
+		"references": in.answered(), "raw": in.Raw, "automatic": in.Automatic, "notice": oneLine(notice, 200)}
 	if len(in.Attachments) > 0 {
 		values["attachments"] = in.Attachments
 	}

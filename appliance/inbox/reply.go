@@ -101,7 +101,7 @@ func (r *Room) answerTx(ctx context.Context, tx store.Tx, c record.Record, text 
 }
 
 // thread gives the newest message that came in, and the external ids of the conversation, oldest first, as a
-// References header wants them (RFC 5322, 3.6.4): the first and the last ones of a long thread.
+// References header wants them (RFC 5322, 3.6.4): the last ones of a long thread.
 func (r *Room) thread(tx store.Tx, conversation record.ID) (last Message, references []string) {
 	for rec := range r.book.Linked(tx, "message", "conversation", conversation, record.ID{}) {
 		m := r.message(rec)
@@ -168,10 +168,14 @@ func (r *Room) deliver(ctx context.Context, j job.Job) error {
 		return err
 	}
 	return r.book.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
-		values := record.Values{"state": Sent, "sent_at": sane(receipt.At), "failure": nil}
-		if receipt.ExternalID != "" && receipt.ExternalID != m.ExternalID {
-			values["external_id"] = oneLine(receipt.ExternalID, 900)
-			tx.Bucket(threadsBucket).Put(threadKey(m.Channel, receipt.ExternalID), m.Conversation[:])
+		at := sane(receipt.At)
+		if at.IsZero() {
+			at = r.now()
+		}
+		values := record.Values{"state": Sent, "sent_at": at, "failure": nil}
+		if id := oneLine(receipt.ExternalID, 900); id != "" && id != m.ExternalID {
+			values["external_id"] = id
+			tx.Bucket(threadsBucket).Put(threadKey(m.Channel, id), m.Conversation[:])
 		}
 		return r.markTx(ctx, tx, m, values, "message.sent")
 	})
