@@ -105,12 +105,12 @@ func (p *pages) message(c echo.Context) (inbox.Message, error) {
 func safeName(name string) string {
 	name = path.Base(strings.ReplaceAll(name, `\`, "/"))
 	name = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || strings.ContainsRune(`<>:"|?*`, r) || r >= 0x200e && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+		if r < ' ' || r == 0x7f || strings.ContainsRune(`<>:"|?*`, r) || r == 0x061c || r >= 0x200e && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
 			return -1
 		}
 		return r
 	}, name)
-	if name = strings.Trim(name, ". "); name == "" {
+	if name = strings.Trim(name, "./ "); name == "" {
 		return "file"
 	}
 	if len(name) > 180 {

@@ -105,20 +105,14 @@ var address = regexp.MustCompile(`https?://[^\s<>"'\x60\x{200e}\x{200f}\x{2066}-
 // linked splits a plain text at the web addresses in it.
 func linked(text string) []piece {
 	var pieces []piece
+	done := 0
 	for _, at := range address.FindAllStringIndex(text, 200) {
 		end := at[0] + len(strings.TrimRight(text[at[0]:at[1]], `.,;:!?)]}»"'`))
 		if u, err := url.Parse(text[at[0]:end]); err != nil || u.Host == "" {
 			continue
 		}
-		done := 0
-		for _, p := range pieces {
-			done += len(p.Text)
-		}
 		pieces = append(pieces, piece{Text: text[done:at[0]]}, piece{Text: text[at[0]:end], Href: text[at[0]:end]})
-	}
-	done := 0
-	for _, p := range pieces {
-		done += len(p.Text)
+		done = end
 	}
 	return append(pieces, piece{Text: text[done:]})
 }
