@@ -35,7 +35,12 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("clear half-written blobs: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, incoming), 0o700); err != nil {
-		return nil, fmt.Errorf("make blob folder: %w", err)
+		return nil, diskFault("make blob folder", err)
+	}
+	for _, made := range []string{dir, filepath.Dir(filepath.Clean(dir))} {
+		if err := syncFolder(made); err != nil {
+			return nil, diskFault("sync blob folder", err)
+		}
 	}
 	return &Store{dir: dir}, nil
 }
@@ -68,15 +73,16 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (hash string, size int64, 
 // place gives a written file its name, durably.
 func (s *Store) place(from, hash string) error {
 	to := s.path(hash)
-	if _, err := os.Stat(to); err == nil {
-		return nil
-	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return diskFault("make blob folder", err)
 	}
-	if err := os.Rename(from, to); err != nil {
-		return diskFault("name blob", err)
+	// The same bytes may be here already; another file of another length is a damaged one, and these are its bytes.
+	if old, err := os.Stat(to); err != nil || !sameSize(old, from) {
+		if err := os.Rename(from, to); err != nil {
+			return diskFault("name blob", err)
+		}
 	}
+	// Also for what was here: whoever named it may not have come to its sync yet.
 	for dir := filepath.Dir(to); ; dir = filepath.Dir(dir) {
 		if err := syncFolder(dir); err != nil {
 			return diskFault("sync blob folder", err)
@@ -85,6 +91,11 @@ func (s *Store) place(from, hash string) error {
 			return nil
 		}
 	}
+}
+
+func sameSize(old fs.FileInfo, file string) bool {
+	fresh, err := os.Stat(file)
+	return err == nil && old.Mode().IsRegular() && old.Size() == fresh.Size()
 }
 
 func syncFolder(dir string) error {

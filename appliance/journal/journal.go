@@ -1,8 +1,8 @@
 // Package journal is the office's one sequence of facts: who did what to which record, and when.
 //
 // A fact is appended in the transaction that makes it true. It drives live pages, the timeline, jobs that wait for
-// something, and the audit. It owns the buckets journal.facts (by number), journal.contacts (which facts concern a
-// customer) and journal.readers (how far each reader came).
+// something, and the audit. It owns the buckets journal.facts (by number), journal.head (number and hash of the newest),
+// journal.contacts (which facts concern a customer) and journal.readers (how far each reader came).
 //
 // It promises that numbers have no gaps, that each fact carries the hash of the one before, so that a changed, removed
 // or reordered one is found by Verify, and that a reader sees each fact at least once, in order.
@@ -12,12 +12,14 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +30,7 @@ import (
 
 const (
 	factsBucket    = "journal.facts"
+	headBucket     = "journal.head"
 	contactsBucket = "journal.contacts"
 	readersBucket  = "journal.readers"
 )
@@ -64,30 +67,49 @@ func New(db store.DB, now func() time.Time) *Journal {
 
 // Append writes the fact in the transaction. Readers are woken after the commit.
 func (j *Journal) Append(ctx context.Context, tx store.Tx, f Fact) error {
-	facts := tx.Bucket(factsBucket)
-	f.Seq, f.Prev = 1, ""
-	for key, raw := range facts.Scan(nil, nil, true) {
-		var last Fact
-		if err := json.Unmarshal(raw, &last); err != nil {
-			return fault.Wrap(err, fault.Internal, "store.damaged", "what", factsBucket)
-		}
-		f.Seq, f.Prev = binary.BigEndian.Uint64(key)+1, last.Hash
-		break
-	}
+	last, prev := head(tx)
+	f.Seq, f.Prev = last+1, prev
 	f.At = j.now().UTC().Truncate(time.Millisecond)
 	f.Actor = access.ActorFrom(ctx).ID
-	f.Hash = ""
+	f = f.valid()
 	f.Hash = hash(f)
 	raw, err := json.Marshal(f)
 	if err != nil {
 		return fmt.Errorf("encode fact %s: %w", f.Name, err)
 	}
-	facts.Put(seqKey(f.Seq), raw)
+	tx.Bucket(factsBucket).Put(seqKey(f.Seq), raw)
+	tx.Bucket(headBucket).Put(headKey, append(seqKey(f.Seq), f.Hash...))
 	if f.Contact != "" && f.Card {
 		tx.Bucket(contactsBucket).Put(append([]byte(f.Contact), seqKey(f.Seq)...), nil)
 	}
 	tx.OnCommit(j.announce)
 	return nil
+}
+
+var headKey = []byte("head")
+
+// head is the number and hash of the newest fact. It is kept beside the facts, so that the newest cannot go unnoticed.
+func head(tx store.Tx) (seq uint64, hash string) {
+	if raw := tx.Bucket(headBucket).Get(headKey); len(raw) > 8 {
+		return binary.BigEndian.Uint64(raw), string(raw[8:])
+	}
+	return 0, ""
+}
+
+// valid is the fact with no byte in it that JSON would write otherwise the second time, and so break the chain.
+func (f Fact) valid() Fact {
+	for _, s := range []*string{&f.Name, &f.Actor, &f.Entity, &f.ID, &f.Contact} {
+		*s = strings.ToValidUTF8(*s, "\uFFFD")
+	}
+	fields, about := make([]string, len(f.Fields)), make(map[string]string, len(f.About))
+	for i, s := range f.Fields {
+		fields[i] = strings.ToValidUTF8(s, "\uFFFD")
+	}
+	for k, v := range f.About {
+		about[strings.ToValidUTF8(k, "\uFFFD")] = strings.ToValidUTF8(v, "\uFFFD")
+	}
+	f.Fields, f.About = fields, about
+	return f
 }
 
 func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
@@ -112,10 +134,7 @@ func (j *Journal) announce() {
 // Last is the number of the newest fact, 0 before the first.
 func (j *Journal) Last(ctx context.Context) (seq uint64, err error) {
 	err = j.db.View(ctx, func(tx store.Tx) error {
-		for key := range tx.Bucket(factsBucket).Scan(nil, nil, true) {
-			seq = binary.BigEndian.Uint64(key)
-			break
-		}
+		seq, _ = head(tx)
 		return nil
 	})
 	return seq, err
@@ -187,7 +206,8 @@ func (j *Journal) Verify(ctx context.Context) (good int, err error) {
 		for key, raw := range tx.Bucket(factsBucket).Scan(nil, nil, false) {
 			var f Fact
 			err := json.Unmarshal(raw, &f)
-			if err != nil || binary.BigEndian.Uint64(key) != next || f.Seq != next || f.Prev != prev || f.Hash != hash(f) {
+			again, _ := json.Marshal(f)
+			if err != nil || !bytes.Equal(key, seqKey(next)) || f.Seq != next || f.Prev != prev || f.Hash != hash(f) || !bytes.Equal(raw, again) {
 				return fault.Wrap(err, fault.Invalid, "journal.broken", "seq", next)
 			}
 			prev, next = f.Hash, next+1
@@ -195,6 +215,9 @@ func (j *Journal) Verify(ctx context.Context) (good int, err error) {
 			if good%1000 == 0 && ctx.Err() != nil {
 				return ctx.Err()
 			}
+		}
+		if seq, hash := head(tx); seq != next-1 || hash != prev {
+			return fault.New(fault.Invalid, "journal.broken", "seq", next)
 		}
 		return nil
 	})
