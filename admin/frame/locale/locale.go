@@ -2,8 +2,8 @@
 // numbers, dates and plurals.
 //
 // It owns the packs he.yaml, ru.yaml and en.yaml: one key a sentence, with {parameters}, and plural forms where a number
-// stands in it. A fault from any room names one of these keys; a plugin may bring keys of its own, which are merged at
-// start and can never replace ours.
+// stands in it. A fault from any room names one of these keys, most of them in faults.he.yaml, faults.ru.yaml and
+// faults.en.yaml; a plugin may bring keys of its own, which are merged at start and can never replace ours.
 //
 // It promises that the three packs have the same keys and the same parameters, and that each key is used: a test reads
 // the templates and the code. What is put into a sentence is wrapped in directional isolates, so that a Hebrew name does
@@ -23,7 +23,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-//go:embed he.yaml ru.yaml en.yaml
+//go:embed he.yaml ru.yaml en.yaml faults.he.yaml faults.ru.yaml faults.en.yaml
 var packs embed.FS
 
 // Language is one of the languages in which the product speaks.
@@ -64,17 +64,34 @@ type Bundle struct {
 func Load() (*Bundle, error) {
 	b := &Bundle{packs: map[string]map[string]sentence{}}
 	for _, l := range Languages() {
-		raw, err := packs.ReadFile(l.Code + ".yaml")
-		if err != nil {
-			return nil, fmt.Errorf("read language pack %s: %w", l.Code, err)
-		}
 		pack := map[string]sentence{}
-		if err := yaml.Unmarshal(raw, &pack); err != nil {
-			return nil, fmt.Errorf("parse language pack %s: %w", l.Code, err)
+		for _, file := range []string{l.Code + ".yaml", "faults." + l.Code + ".yaml"} {
+			raw, err := packs.ReadFile(file)
+			if err != nil {
+				return nil, fmt.Errorf("read language pack %s: %w", file, err)
+			}
+			if err := addTo(pack, raw); err != nil {
+				return nil, fmt.Errorf("parse language pack %s: %w", file, err)
+			}
 		}
 		b.packs[l.Code] = pack
 	}
 	return b, nil
+}
+
+// addTo adds the sentences of a file to a pack. A key that is there already is refused: nobody could say which is shown.
+func addTo(pack map[string]sentence, raw []byte) error {
+	more := map[string]sentence{}
+	if err := yaml.Unmarshal(raw, &more); err != nil {
+		return err
+	}
+	for key, s := range more {
+		if _, taken := pack[key]; taken {
+			return fmt.Errorf("%q stands in another file of this language too", key)
+		}
+		pack[key] = s
+	}
+	return nil
 }
 
 // Merge adds the sentences of a plugin: language, key, text. A key that exists already is refused, so that a plugin
