@@ -34,7 +34,8 @@ func hashPassword(password string) string {
 	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", argonMemory, argonPasses, argonLanes, b64(salt), b64(sum))
 }
 
-// passwordIs compares a password with a PHC string. Every answer takes as long as a comparison, also for a broken one.
+// passwordIs compares a password with a PHC string. A broken one, and one that would cost more than this server has, is
+// nobody's password.
 func passwordIs(password, phc string) bool {
 	var memory, passes uint32
 	var lanes uint8
@@ -54,7 +55,8 @@ func passwordIs(password, phc string) bool {
 	return subtle.ConstantTimeCompare(got, want) == 1
 }
 
-// guesses slows down guessing: after freeTries failures under one name, each further one costs a pause that doubles.
+// guesses slows down guessing: after some free failures under one name, each further one costs a pause that doubles,
+// and there is one guess at a time.
 type guesses struct {
 	now     func() time.Time
 	hashing chan struct{} // bounds how many passwords are hashed at a time, each takes 19 MiB
@@ -65,52 +67,88 @@ type guesses struct {
 
 type tries struct {
 	failed int
+	asking int // guesses that are being compared now
 	until  time.Time
 }
 
 const (
-	freeTries  = 5
-	firstPause = 2 * time.Second
-	maxPause   = 15 * time.Minute
-	maxNames   = 100_000
+	freeTries        = 5
+	freeMachineTries = 20 // a whole office may stand behind one address
+	firstPause       = 2 * time.Second
+	maxPause         = 15 * time.Minute
+	maxNames         = 100_000
 )
 
 func newGuesses(now func() time.Time) *guesses {
 	return &guesses{now: now, hashing: make(chan struct{}, 4), tries: map[string]*tries{}}
 }
 
-// check refuses a name that has to wait. Names are "email:..." and "from:..." of a machine.
-func (g *guesses) check(names ...string) error {
+// free is how many failures under a name cost nothing. Names are "email:..." and "from:..." of a machine.
+func free(name string) int {
+	if strings.HasPrefix(name, "from:") {
+		return freeMachineTries
+	}
+	return freeTries
+}
+
+// begin refuses names that have to wait, and counts the guess as one that may fail: many at once have no more free
+// failures than many in turn. Each begin that gave nil is followed by an end.
+func (g *guesses) begin(names ...string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, name := range names {
-		if t := g.tries[name]; t != nil && g.now().Before(t.until) {
-			seconds := int(t.until.Sub(g.now()).Seconds()) + 1
-			return fault.New(fault.TooMany, "sign-in.wait", "seconds", seconds)
+		t := g.tries[name]
+		if t == nil {
+			continue
+		}
+		if wait := t.until.Sub(g.now()); wait > 0 {
+			return fault.New(fault.TooMany, "sign-in.wait", "seconds", int(wait.Seconds())+1)
+		}
+		if t.asking > 0 && t.failed+t.asking >= free(name) {
+			return fault.New(fault.TooMany, "sign-in.wait", "seconds", 1)
 		}
 	}
+	g.forget()
+	for _, name := range names {
+		if g.tries[name] == nil {
+			g.tries[name] = &tries{}
+		}
+		g.tries[name].asking++
+	}
 	return nil
+}
+
+// forget drops names that wait for nothing, when somebody invents them.
+func (g *guesses) forget() {
+	if len(g.tries) <= maxNames {
+		return
+	}
+	for name, t := range g.tries {
+		if t.asking == 0 && g.now().After(t.until.Add(maxPause)) {
+			delete(g.tries, name)
+		}
+	}
+}
+
+func (g *guesses) end(names ...string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, name := range names {
+		t := g.tries[name]
+		if t.asking--; t.asking == 0 && t.failed == 0 {
+			delete(g.tries, name)
+		}
+	}
 }
 
 func (g *guesses) failed(names ...string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.tries) > maxNames { // somebody invents names: forget those that wait for nothing
-		for name, t := range g.tries {
-			if g.now().After(t.until.Add(maxPause)) {
-				delete(g.tries, name)
-			}
-		}
-	}
 	for _, name := range names {
 		t := g.tries[name]
-		if t == nil {
-			t = &tries{}
-			g.tries[name] = t
-		}
 		t.failed++
-		if t.failed >= freeTries {
-			t.until = g.now().Add(min(firstPause<<min(t.failed-freeTries, 16), maxPause))
+		if over := t.failed - free(name); over >= 0 {
+			t.until = g.now().Add(min(firstPause<<min(over, 16), maxPause))
 		}
 	}
 }
@@ -119,6 +157,6 @@ func (g *guesses) succeeded(names ...string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, name := range names {
-		delete(g.tries, name)
+		g.tries[name].failed, g.tries[name].until = 0, time.Time{}
 	}
 }

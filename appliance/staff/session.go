@@ -37,10 +37,15 @@ type session struct {
 // SignIn opens a session for who knows the password. Remote is the machine that asks. Any refusal is the same
 // Unauthenticated fault, but for TooMany, which says how long to wait.
 func (r *Room) SignIn(ctx context.Context, email, password, remote string) (secret string, a Account, err error) {
-	names := []string{"email:" + strings.ToLower(strings.TrimSpace(email)), "from:" + remote}
-	if err := r.guesses.check(names...); err != nil {
+	name := strings.ToLower(strings.TrimSpace(email))
+	if len(name) > maxEmail { // it has no account; do not remember it in full
+		name = name[:maxEmail]
+	}
+	names := []string{"email:" + name, "from:" + remote}
+	if err := r.guesses.begin(names...); err != nil {
 		return "", Account{}, err
 	}
+	defer r.guesses.end(names...)
 	err = r.db.View(ctx, func(tx store.Tx) error {
 		a, err = byEmail(tx, email)
 		return err
@@ -48,7 +53,11 @@ func (r *Room) SignIn(ctx context.Context, email, password, remote string) (secr
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return "", Account{}, err
 	}
-	if !r.knows(ctx, a, password) {
+	known := r.knows(ctx, a, password)
+	if err := ctx.Err(); err != nil {
+		return "", Account{}, err
+	}
+	if !known {
 		r.guesses.failed(names...)
 		err := r.db.Update(ctx, func(tx store.Tx) error {
 			return r.journal.Append(ctx, tx, journal.Fact{Name: "staff.refused", Entity: "staff", ID: a.ID})
@@ -59,12 +68,19 @@ func (r *Room) SignIn(ctx context.Context, email, password, remote string) (secr
 	secret = newSecret()
 	ctx = access.WithActor(ctx, a.Actor())
 	err = r.db.Update(ctx, func(tx store.Tx) error {
+		now, err := load(tx, a.ID)
+		if err != nil || now.Disabled || now.Password != a.Password { // it ended while its password was compared
+			return fault.New(fault.Unauthenticated, "sign-in.refused")
+		}
 		if err := putJSON(tx, sessionsBucket, secret, session{Account: a.ID, Created: r.now(), Used: r.now()}); err != nil {
 			return err
 		}
 		return r.journal.Append(ctx, tx, journal.Fact{Name: "staff.signed-in", Entity: "staff", ID: a.ID})
 	})
-	return secret, a.shown(), err
+	if err != nil {
+		return "", Account{}, err
+	}
+	return secret, a.shown(), nil
 }
 
 func (r *Room) knows(ctx context.Context, a Account, password string) bool {
@@ -125,7 +141,10 @@ func (r *Room) Session(ctx context.Context, secret string) (a Account, err error
 			return putJSON(tx, sessionsBucket, secret, s)
 		})
 	}
-	return a.shown(), err
+	if err != nil {
+		return Account{}, err
+	}
+	return a.shown(), nil
 }
 
 // SignOut ends a session. One that is no more is no fault.
@@ -140,20 +159,17 @@ func (r *Room) SignOut(ctx context.Context, secret string) error {
 	})
 }
 
-func (r *Room) endSessions(ctx context.Context, account string) error {
-	return r.db.Update(ctx, func(tx store.Tx) error {
-		var ended [][]byte
-		for key, raw := range tx.Bucket(sessionsBucket).Scan(nil, nil, false) {
-			var s session
-			if json.Unmarshal(raw, &s) != nil || s.Account == account {
-				ended = append(ended, append([]byte(nil), key...))
-			}
+func endSessions(tx store.Tx, account string) {
+	var ended [][]byte
+	for key, raw := range tx.Bucket(sessionsBucket).Scan(nil, nil, false) {
+		var s session
+		if json.Unmarshal(raw, &s) != nil || s.Account == account {
+			ended = append(ended, append([]byte(nil), key...))
 		}
-		for _, key := range ended {
-			tx.Bucket(sessionsBucket).Delete(key)
-		}
-		return nil
-	})
+	}
+	for _, key := range ended {
+		tx.Bucket(sessionsBucket).Delete(key)
+	}
 }
 
 // Token is an API token: it acts as the account it belongs to.
@@ -197,7 +213,10 @@ func (r *Room) Token(ctx context.Context, secret string) (a Account, err error) 
 		}
 		return nil
 	})
-	return a.shown(), err
+	if err != nil {
+		return Account{}, err
+	}
+	return a.shown(), nil
 }
 
 // Tokens lists all tokens without their secrets.

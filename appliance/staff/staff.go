@@ -34,6 +34,9 @@ const (
 // Languages that pages speak.
 var languages = []string{"he", "ru", "en"}
 
+// maxEmail is the longest address of an account.
+const maxEmail = 320
+
 // Account is a person who signs in.
 type Account struct {
 	ID       string      `json:"id"`
@@ -95,7 +98,7 @@ func (r *Room) Add(ctx context.Context, d Draft) (Account, error) {
 func (r *Room) draft(d Draft) (Account, error) {
 	var wrong []fault.Field
 	address, err := mail.ParseAddress(strings.TrimSpace(d.Email))
-	if err != nil || address.Name != "" {
+	if err != nil || address.Name != "" || len(address.Address) > maxEmail {
 		wrong = append(wrong, fault.Field{Name: "email", Key: "field.email"})
 	}
 	if len(d.Password) < MinPassword {
@@ -152,7 +155,7 @@ func load(tx store.Tx, id string) (a Account, err error) {
 
 func byEmail(tx store.Tx, email string) (Account, error) {
 	email = strings.ToLower(strings.TrimSpace(email))
-	if email == "" || len(email) > 320 {
+	if email == "" || len(email) > maxEmail {
 		return Account{}, fault.Missing("staff", email)
 	}
 	return load(tx, string(tx.Bucket(emailsBucket).Get([]byte(email))))
@@ -221,15 +224,18 @@ func (r *Room) SetLanguage(ctx context.Context, lang string) error {
 	if !slices.Contains(languages, lang) {
 		return fault.InvalidField("lang", "field.choice", "choices", strings.Join(languages, ", "))
 	}
-	return r.alter(ctx, access.ActorFrom(ctx).ID, []string{"lang"}, func(a *Account) { a.Lang = lang })
+	return r.alter(ctx, access.ActorFrom(ctx).ID, []string{"lang"}, func(_ store.Tx, a *Account) { a.Lang = lang })
 }
 
-// Disable ends an account: its sessions and tokens stop at once. Enabled brings it back.
+// Disable ends an account: its sessions end and its tokens stop at once. Enabling it again brings back the tokens only.
 func (r *Room) Disable(ctx context.Context, id string, disabled bool) error {
 	if err := r.gate.Require(ctx, access.Administer, access.Object{Entity: "staff"}); err != nil {
 		return err
 	}
-	return r.alter(ctx, id, []string{"disabled"}, func(a *Account) { a.Disabled = disabled })
+	return r.alter(ctx, id, []string{"disabled"}, func(tx store.Tx, a *Account) {
+		a.Disabled = disabled
+		endSessions(tx, id)
+	})
 }
 
 // ResetPassword gives an account a new password and ends its sessions.
@@ -240,20 +246,20 @@ func (r *Room) ResetPassword(ctx context.Context, id, password string) error {
 	if len(password) < MinPassword || len(password) > 1000 {
 		return fault.InvalidField("password", "staff.password-short", "least", MinPassword)
 	}
-	if err := r.endSessions(ctx, id); err != nil {
-		return err
-	}
 	hashed := hashPassword(password)
-	return r.alter(ctx, id, []string{"password"}, func(a *Account) { a.Password = hashed })
+	return r.alter(ctx, id, []string{"password"}, func(tx store.Tx, a *Account) {
+		a.Password = hashed
+		endSessions(tx, id)
+	})
 }
 
-func (r *Room) alter(ctx context.Context, id string, fields []string, change func(*Account)) error {
+func (r *Room) alter(ctx context.Context, id string, fields []string, change func(store.Tx, *Account)) error {
 	return r.db.Update(ctx, func(tx store.Tx) error {
 		a, err := load(tx, id)
 		if err != nil {
 			return err
 		}
-		change(&a)
+		change(tx, &a)
 		if err := save(tx, a); err != nil {
 			return err
 		}
