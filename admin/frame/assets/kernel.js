@@ -79,7 +79,7 @@
     if (!keep) scrollTo(0, y);
     const goal = $("[aria-invalid=true]", main) || $("[autofocus]", main) || $("h1", main) || main;
     if (!same || !main.contains(document.activeElement)) goal.focus({ preventScroll: true });
-    $("[data-arrive]")?.scrollIntoView({ block: "end" });
+    atEnd();
     say(document.title);
   }
 
@@ -152,7 +152,7 @@
     }
     arrive();
     ($("[aria-invalid=true]") || $("[data-then-focus]"))?.focus();
-    $("[data-arrive]")?.scrollIntoView({ block: "end" });
+    atEnd();
   }
 
   // ---- drafts: what somebody types outlives the session, the tab and the browser ----
@@ -276,7 +276,9 @@
       const fresh = res.ok && parse(await res.text()).getElementById(id), now = document.getElementById(id);
       if (fresh && now) {
         const news = fresh.dataset.news && fresh.dataset.news !== now.dataset.news;
+        const end = $("[data-arrive]", now), follow = end && end.getBoundingClientRect().top < innerHeight;
         morph(now, fresh, { ignoreActiveValue: true });
+        if (follow) atEnd();
         if (news) say(fresh.dataset.newsText);
       }
     } catch { /* the stream tells of a lost server; the next name reads again */ } finally {
@@ -341,10 +343,11 @@
   }
 
   function arrive() { restoreDrafts(); }
+  function atEnd() { $("[data-arrive]")?.scrollIntoView({ block: "nearest" }); } // where a page is read from its end
 
   forgetOldDrafts();
   arrive();
   listen();
-  $("[data-arrive]")?.scrollIntoView({ block: "end" });
+  atEnd();
   page.dataset.kernel = "ready";
 })();
