@@ -153,10 +153,28 @@ func TestNewsComeByThemselves(t *testing.T) {
 	list.UntilText("h1", "First")
 	list.Click(`button[name=state]`)
 	list.UntilText("#conversation-head", "Closed")
+	if n := d.streams.Load(); n != 1 {
+		t.Errorf("two tabs of one browser opened %d streams", n)
+	}
 	for _, page := range []*frametest.Page{p, list} {
 		if problems := page.Problems(); len(problems) > 0 {
 			t.Error(problems)
 		}
+	}
+}
+
+// A browser without shared workers has a stream in the tab that is looked at.
+func TestNewsComeWithoutSharedWorker(t *testing.T) {
+	d := aDay(newOffice(t))
+	p := frametest.Open(t).Page(360, 740, "light")
+	p.Before(`delete window.SharedWorker`)
+	d.signIn(p, access.Owner, "en")
+	p.Go(d.url + "/inbox")
+	p.Until(`!window.SharedWorker`)
+	d.receive(0, inbox.Inbound{From: inbox.Party{Handle: "new@stranger.example", Name: "New Person"}, Subject: "First", Text: "Hello there"})
+	p.UntilText("#conversations", "New Person")
+	if problems := p.Problems(); len(problems) > 0 {
+		t.Error(problems)
 	}
 }
 

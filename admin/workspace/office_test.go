@@ -4,10 +4,12 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,7 +90,7 @@ type office struct {
 	staff    *staff.Room
 	files    *blob.Store
 	system   context.Context
-	received int
+	streams  atomic.Int32 // event streams that were opened
 }
 
 func must[T any](t testing.TB) func(T, error) T {
@@ -130,7 +132,12 @@ func newOffice(t testing.TB) *office {
 	life, end := context.WithCancel(context.Background())
 	t.Cleanup(end)
 	live.Register(life, f, facts, book)
-	server := httptest.NewServer(f)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/live" {
+			o.streams.Add(1)
+		}
+		f.ServeHTTP(w, r)
+	}))
 	t.Cleanup(func() { end(); server.Close() })
 	o.url = server.URL
 	return o
@@ -179,7 +186,6 @@ func (o *office) receive(ago time.Duration, in inbox.Inbound) inbox.Conversation
 	now := o.clock.now()
 	o.clock.set(now.Add(-ago))
 	defer o.clock.set(now)
-	o.received++
 	in.Channel, in.Account, in.SentAt = "email", "office@karov.example", now.Add(-ago)
 	if in.ExternalID == "" {
 		in.ExternalID = record.NewID().String() + "@mail.example"

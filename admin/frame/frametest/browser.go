@@ -23,6 +23,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -167,6 +168,14 @@ func (p *Page) Click(selector string) {
 
 func visible(selector string) string {
 	return fmt.Sprintf(`document.querySelector(%q)?.checkVisibility({visibilityProperty: true})`, selector)
+}
+
+// Before runs a script in each document that the page loads from now on, before the document's own.
+func (p *Page) Before(script string) {
+	p.t.Helper()
+	if _, err := chromedp.Call(p.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}); err != nil {
+		p.t.Fatalf("prepare the page: %v", err)
+	}
 }
 
 // Do runs actions of chromedp that have no short form here.
