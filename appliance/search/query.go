@@ -1,6 +1,7 @@
 package search
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"strings"
@@ -10,8 +11,17 @@ import (
 
 // term is one word of a query, in every spelling under which it may stand in the index.
 type term struct {
-	spellings []string
-	digits    bool
+	spellings  []string
+	beginnings [][]byte // a NUL and the spelling, as a word of it begins in a stored doc
+	digits     bool
+}
+
+func newTerm(digits bool, spellings ...string) term {
+	t := term{spellings: spellings, digits: digits}
+	for _, s := range spellings {
+		t.beginnings = append(t.beginnings, []byte("\x00"+s))
+	}
+	return t
 }
 
 // parse splits a query into terms. Numbers that stand side by side are one phone when they are long enough together.
@@ -30,21 +40,21 @@ func parse(query string) []term {
 		return r
 	}, query))
 	if strings.IndexByte(query, '@') > 0 && !strings.ContainsFunc(query, unicode.IsSpace) {
-		return []term{{spellings: []string{cutWord(strings.ToLower(query))}}}
+		return []term{newTerm(false, cutWord(strings.ToLower(query)))}
 	}
 	var terms []term
 	signs := 0 // letters and digits
 	fields := strings.Fields(query)
 	for len(fields) > 0 {
 		if n, digits := number(fields); n > 0 {
-			terms = append(terms, term{spellings: append(phoneSpellings(digits), digits), digits: true})
+			terms = append(terms, newTerm(true, append(phoneSpellings(digits), digits)...))
 			signs += len(digits)
 			fields = fields[n:]
 			continue
 		}
 		for _, word := range Words(fields[0]) {
 			signs += utf8.RuneCountInString(word)
-			terms = append(terms, term{spellings: []string{cutWord(word)}})
+			terms = append(terms, newTerm(false, cutWord(word)))
 		}
 		fields = fields[1:]
 	}
@@ -88,24 +98,23 @@ func phoneSpellings(digits string) []string {
 
 // match tells whether a record matches every term, and how well.
 func match(doc stored, terms []term) (score int, ok bool) {
-	first := Words(doc.Title)
 	for _, t := range terms {
 		best := 0
-		for _, spelling := range t.spellings {
-			at, _ := slices.BinarySearch(doc.Words, spelling)
-			if at >= len(doc.Words) || !strings.HasPrefix(doc.Words[at], spelling) {
+		for _, beginning := range t.beginnings {
+			// The words are sorted: where one is the whole of the beginning, it is the first that is found.
+			at := bytes.Index(doc.words, beginning)
+			if at < 0 {
 				continue
 			}
-			if doc.Words[at] == spelling {
-				best = max(best, 3)
-			} else {
-				best = max(best, 1)
+			best = max(best, 1)
+			if end := at + len(beginning); end == len(doc.words) || doc.words[end] == 0 {
+				best = 3
 			}
 		}
 		if best == 0 {
 			return 0, false
 		}
-		if !t.digits && len(first) > 0 && strings.HasPrefix(first[0], t.spellings[0]) {
+		if !t.digits && bytes.HasPrefix(doc.first, t.beginnings[0][1:]) {
 			best++
 		}
 		score += best
@@ -113,9 +122,9 @@ func match(doc stored, terms []term) (score int, ok bool) {
 	return score, true
 }
 
-// shown is the phone or e-mail that the terms found, "" when each of them stands in the title.
-func shown(doc stored, terms []term) (hit string) {
-	title, most := Words(doc.Title), 0
+// matched is the phone or e-mail that the terms found, "" when each of them stands in the title.
+func matched(of string, doc shown, terms []term) (hit string) {
+	title, most := Words(of), 0
 	terms = slices.DeleteFunc(slices.Clone(terms), func(t term) bool {
 		return slices.ContainsFunc(title, func(word string) bool { return !t.digits && strings.HasPrefix(word, t.spellings[0]) })
 	})

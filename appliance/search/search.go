@@ -14,13 +14,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/karov-crm/karov/appliance/access"
-	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/store"
 )
 
@@ -62,17 +60,6 @@ type Hit struct {
 	Matched  string // the field's word that matched, where the title does not show it: a phone, an e-mail
 }
 
-// stored is what search.docs keeps of a Doc.
-type stored struct {
-	Owners   []string `json:"o,omitempty"`
-	Title    string   `json:"t"`
-	Subtitle string   `json:"s,omitempty"`
-	Phones   []string `json:"p,omitempty"`
-	Emails   []string `json:"e,omitempty"`
-	Words    []string `json:"w"`
-	Recent   int64    `json:"r,omitempty"`
-}
-
 // Index finds records. It keeps nothing in memory.
 type Index struct {
 	db   store.DB
@@ -96,12 +83,7 @@ func wordKey(owner, word, entity string, id [16]byte) []byte {
 
 // Put makes a record findable as doc says, and no longer as it was before. Nothing is written when nothing changed.
 func Put(tx store.Tx, doc Doc) error {
-	next := stored{Owners: doc.Owners, Title: doc.Title, Subtitle: doc.Subtitle, Phones: doc.Phones, Emails: doc.Emails,
-		Words: wordsOf(doc)}
-	if !doc.Recent.IsZero() {
-		next.Recent = doc.Recent.UnixMilli()
-	}
-	raw, err := json.Marshal(next)
+	raw, err := encode(doc)
 	if err != nil {
 		return err
 	}
@@ -110,11 +92,9 @@ func Put(tx store.Tx, doc Doc) error {
 	if bytes.Equal(old, raw) {
 		return nil
 	}
-	before, err := decode(old)
-	if err != nil {
+	if err := swap(tx, doc.Entity, doc.ID, old, raw); err != nil {
 		return err
 	}
-	swap(tx, doc.Entity, doc.ID, before, next)
 	docs.Put(key, raw)
 	return nil
 }
@@ -122,28 +102,23 @@ func Put(tx store.Tx, doc Doc) error {
 // Delete makes a record unfindable.
 func Delete(tx store.Tx, entity string, id [16]byte) error {
 	docs, key := tx.Bucket(docsBucket), docKey(entity, id)
-	before, err := decode(docs.Get(key))
-	if err != nil {
+	if err := swap(tx, entity, id, docs.Get(key), nil); err != nil {
 		return err
 	}
-	swap(tx, entity, id, before, stored{})
 	docs.Delete(key)
 	return nil
 }
 
-func decode(raw []byte) (doc stored, err error) {
-	if raw == nil {
-		return doc, nil
-	}
-	if err := json.Unmarshal(raw, &doc); err != nil {
-		return doc, fault.Wrap(err, fault.Internal, "store.damaged", "what", docsBucket)
-	}
-	return doc, nil
-}
-
 // swap writes only the difference between two states of a record's keys.
-func swap(tx store.Tx, entity string, id [16]byte, before, next stored) {
-	old, fresh := keysOf(entity, id, before), keysOf(entity, id, next)
+func swap(tx store.Tx, entity string, id [16]byte, before, next []byte) error {
+	old, err := keysOf(entity, id, before)
+	if err != nil {
+		return err
+	}
+	fresh, err := keysOf(entity, id, next)
+	if err != nil {
+		return err
+	}
 	words := tx.Bucket(wordsBucket)
 	for key := range old {
 		if !fresh[key] {
@@ -155,19 +130,31 @@ func swap(tx store.Tx, entity string, id [16]byte, before, next stored) {
 			words.Put([]byte(key), nil)
 		}
 	}
+	return nil
 }
 
-func keysOf(entity string, id [16]byte, doc stored) map[string]bool {
-	keys := make(map[string]bool, len(doc.Words)*2)
-	for _, word := range doc.Words {
+func keysOf(entity string, id [16]byte, raw []byte) (map[string]bool, error) {
+	doc, err := decode(raw)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := doc.shown()
+	if err != nil {
+		return nil, err
+	}
+	keys := map[string]bool{}
+	for word := range strings.SplitSeq(strings.Trim(string(doc.words), "\x00"), "\x00") {
+		if word == "" {
+			continue
+		}
 		keys[string(wordKey("", word, entity, id))] = true
-		for _, owner := range doc.Owners {
+		for _, owner := range rest.Owners {
 			if owner != "" {
 				keys[string(wordKey(owner, word, entity, id))] = true
 			}
 		}
 	}
-	return keys
+	return keys, nil
 }
 
 // cutWord is as much of a word as counts.
@@ -227,26 +214,31 @@ func (x *Index) Find(ctx context.Context, query string, limit int) ([]Hit, error
 	if len(terms) == 0 {
 		return nil, nil
 	}
-	var found []candidate
-	err = x.db.View(ctx, func(tx store.Tx) (err error) {
-		found, err = collect(tx, filter.Owner, terms)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	slices.SortStableFunc(found, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(b.doc.Recent, a.doc.Recent),
-			strings.Compare(a.doc.Title, b.doc.Title), bytes.Compare(a.id[:], b.id[:]))
-	})
 	if limit <= 0 || limit > MaxLimit {
 		limit = 20
 	}
-	hits := make([]Hit, 0, min(limit, len(found)))
-	for _, c := range found[:min(limit, len(found))] {
-		hits = append(hits, Hit{Entity: c.entity, ID: c.id, Title: c.doc.Title, Subtitle: c.doc.Subtitle, Matched: shown(c.doc, terms)})
-	}
-	return hits, nil
+	var hits []Hit
+	err = x.db.View(ctx, func(tx store.Tx) error {
+		found, err := collect(tx, filter.Owner, terms)
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(found, func(a, b candidate) int {
+			return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(b.doc.recent, a.doc.recent),
+				bytes.Compare(a.doc.title, b.doc.title), bytes.Compare(a.id[:], b.id[:]))
+		})
+		hits = make([]Hit, 0, min(limit, len(found)))
+		for _, c := range found[:min(limit, len(found))] {
+			rest, err := c.doc.shown()
+			if err != nil {
+				return err
+			}
+			hits = append(hits, Hit{Entity: c.entity, ID: c.id, Title: string(c.doc.title), Subtitle: rest.Subtitle,
+				Matched: matched(string(c.doc.title), rest, terms)})
+		}
+		return nil
+	})
+	return hits, err
 }
 
 // collect reads the records that the rarest term finds and keeps those that match the other terms too.

@@ -272,3 +272,23 @@ func BenchmarkFind(b *testing.B) {
 		}
 	}
 }
+
+// FuzzDoc reads any bytes as a stored doc: it is damaged, or its parts lie within it.
+func FuzzDoc(f *testing.F) {
+	good, err := encode(Doc{Title: "דנה", Texts: []string{"דנה"}, Phones: []string{"+972501234567"}, Owners: []string{"dana"}})
+	must(f, err)
+	for _, raw := range [][]byte{good, good[:20], nil, {}, make([]byte, 8), make([]byte, 11), append(make([]byte, 8), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01)} {
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		_, _ = keysOf("contact", [16]byte{}, raw)
+		doc, err := decode(raw)
+		if err != nil {
+			return
+		}
+		if len(doc.words)+len(doc.first)+len(doc.title)+len(doc.rest) > len(raw) {
+			t.Fatalf("%x gives parts that are longer than it", raw)
+		}
+		match(doc, parse("דנה 4567"))
+	})
+}

@@ -140,7 +140,7 @@ func backwards(c *bbolt.Cursor, from, to []byte, yield func([]byte, []byte) bool
 	var k, v []byte
 	if to == nil {
 		k, v = c.Last()
-	} else if k, v = c.Seek(to); k == nil {
+	} else if after, _ := c.Seek(to); after == nil {
 		k, v = c.Last()
 	} else {
 		k, v = c.Prev()

@@ -104,7 +104,7 @@ func testPutGetDelete(t *testing.T, db store.DB) {
 		b.Delete([]byte("never"))
 		tx.Bucket("nowhere").Delete([]byte("x"))
 		if got := b.GetMany([][]byte{[]byte("x"), []byte("empty")}); got[0] != nil || got[1] == nil {
-			return fmt.Errorf("GetMany = %q", got)
+			return fmt.Errorf("got many %q", got)
 		}
 		return nil
 	}))
@@ -345,7 +345,7 @@ func testBuckets(t *testing.T, db store.DB) {
 	must(t, db.Update(t.Context(), func(tx store.Tx) error { tx.Bucket("gone").Delete([]byte("x")); return nil }))
 	must(t, db.View(t.Context(), func(tx store.Tx) error {
 		if got := tx.Buckets(); !slices.Equal(got, []string{"a", "b"}) {
-			return fmt.Errorf("Buckets = %q", got)
+			return fmt.Errorf("listed buckets %q", got)
 		}
 		return nil
 	}))
