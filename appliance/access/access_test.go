@@ -95,3 +95,45 @@ func BenchmarkCachedDecision(b *testing.B) {
 		gate.Scope(ctx, See, "contact")
 	}
 }
+
+func TestFilter(t *testing.T) {
+	gate, err := NewGate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		actor Actor
+		want  Filter
+		kind  string
+	}{
+		{Actor{ID: "dana", Role: Agent}, Filter{Owner: "dana"}, ""},
+		{Actor{ID: "v", Role: Viewer}, Filter{All: true}, ""},
+		{Appliance(), Filter{All: true}, ""},
+		{Actor{Role: Agent}, Filter{}, "unauthenticated"}, // an agent without an id must not become one who sees all
+		{Actor{ID: "plugin:x", Role: Plugin}, Filter{}, "forbidden"},
+		{Actor{ID: "x", Role: "root"}, Filter{}, "forbidden"},
+		{Actor{}, Filter{}, "unauthenticated"},
+	} {
+		got, err := gate.Filter(WithActor(t.Context(), c.actor), "contact")
+		kind := ""
+		if err != nil {
+			kind = fault.KindOf(err).String()
+		}
+		if got != c.want || kind != c.kind {
+			t.Errorf("%+v filters %+v, %q; want %+v, %q", c.actor, got, kind, c.want, c.kind)
+		}
+	}
+}
+
+func TestParseRole(t *testing.T) {
+	for _, role := range Roles() {
+		if got, err := ParseRole(string(role)); got != role || err != nil {
+			t.Errorf("ParseRole(%s) = %q, %v", role, got, err)
+		}
+	}
+	for _, name := range []string{"", "system", "plugin", "Owner", "root", "*"} {
+		if _, err := ParseRole(name); fault.KindOf(err) != fault.Invalid {
+			t.Errorf("ParseRole(%q) = %v", name, err)
+		}
+	}
+}
