@@ -39,7 +39,7 @@ func (p *pages) timeline(c echo.Context, id record.ID) (x timelineView, err erro
 			m := p.Inbox.FromRecord(e.Record)
 			p.name(ctx, names, m.Author)
 			x.Entries = append(x.Entries, messageEntry(v, m, names))
-		} else {
+		} else if v.Has("fact." + e.Fact.Name) { // others are for programs
 			p.name(ctx, names, e.Fact.Actor)
 			x.Entries = append(x.Entries, factEntry(v, e.Fact, names))
 		}
@@ -66,10 +66,8 @@ func messageEntry(v frame.View, m inbox.Message, names map[string]string) entry 
 
 // factEntry says in words what a fact tells.
 func factEntry(v frame.View, f journal.Fact, names map[string]string) entry {
-	e := entry{ID: "fact-" + strconv.FormatUint(f.Seq, 10), Icon: icon("history"), At: f.At, Title: f.Name}
-	if key := "fact." + f.Name; v.Has(key) {
-		e.Title = v.T(key, "name", who(f.Actor, names))
-	}
+	e := entry{ID: "fact-" + strconv.FormatUint(f.Seq, 10), Icon: icon("history"), At: f.At}
+	e.Title = v.T("fact."+f.Name, "name", who(f.Actor, names))
 	if f.Name == "contact.changed" {
 		e.Icon, e.Text = icon("pencil"), fieldNames(v, f.Fields)
 	}
