@@ -5,14 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
-	"github.com/karov-crm/karov/appliance/blob"
 	"github.com/karov-crm/karov/appliance/fault"
-	"github.com/karov-crm/karov/appliance/store/bolt"
 	"github.com/karov-crm/karov/backup"
 	"github.com/karov-crm/karov/backup/disk"
 )
@@ -22,6 +22,8 @@ const (
 	StoreFile  = "karov.db"
 	BlobFolder = "blobs"
 	ConfFolder = "config"
+	// RemainsFolder is only in a salvaged data folder: what is left of damaged files that are of no use as they are.
+	RemainsFolder = "salvaged"
 )
 
 // Restore is a wish to have a snapshot back.
@@ -37,60 +39,69 @@ type Restore struct {
 // Proof is what a restore brought back, compared with what the snapshot's manifest says.
 type Proof struct {
 	Snapshot string
-	Manifest Manifest
+	Manifest Manifest // its Layout is 0 where a salvage found none
 	Buckets  []Bucket // as counted and hashed in the restored store
 	Missing  []string // what could not be brought back, in words; empty when everything is there and equal
 }
 
-// Equal tells whether the restored store is the same as the manifest says, bucket by bucket.
+// Equal tells whether the restored data is the same as the manifest says, bucket by bucket.
 func (p Proof) Equal() bool { return len(p.Missing) == 0 }
 
-// Run restores into Data. It works in Data + ".restoring" and gives it its name when all is there and compared; when it
-// fails, Data is as before. The backup is only read.
+// Run restores into Data. It works in Data + ".restoring" and gives it its name when all is there, compared and durable;
+// when it fails or is killed, Data is as before, and what it wrote is removed, by the next one if it was killed. The
+// backup is only read.
 func (w Restore) Run(ctx context.Context) (Proof, error) {
-	if err := vacant(w.Data); err != nil {
+	data, err := vacant(w.Data)
+	if err != nil {
 		return Proof{}, err
 	}
-	key, err := backup.NormalizeRecoveryKey(w.Key)
+	repository, err := w.open(ctx)
+	if err != nil {
+		return Proof{}, err
+	}
+	defer repository.Close()
+	var proof Proof
+	found, err := w.find(ctx, repository, &proof)
 	if err != nil {
 		return Proof{}, AsFault(err)
+	}
+	// Read before anything else, so that a snapshot of something else is refused at once.
+	if err := w.manifest(ctx, repository, found, &proof); err != nil {
+		return Proof{}, AsFault(err)
+	}
+	stage, err := newStage(data)
+	if err != nil {
+		return Proof{}, err
+	}
+	err = w.into(ctx, stage, repository, found, &proof)
+	if err == nil {
+		err = stage.place()
+	}
+	return proof, stage.end(AsFault(err))
+}
+
+// open opens the repository with the key as it was typed.
+func (w Restore) open(ctx context.Context) (*backup.Repository, error) {
+	key, err := backup.NormalizeRecoveryKey(w.Key)
+	if err != nil {
+		return nil, AsFault(err)
 	}
 	target, err := OpenTarget(w.From, false)
 	if err != nil {
-		return Proof{}, err
+		return nil, err
 	}
 	repository, err := backup.Open(ctx, target, key)
-	if err != nil {
-		return Proof{}, AsFault(err)
-	}
-	defer repository.Close()
-	if w.Snapshot == "" {
-		w.Snapshot = backup.Latest
-	}
-	found, err := repository.Find(ctx, w.Snapshot)
-	if err != nil {
-		return Proof{}, AsFault(err)
-	}
-	staging := filepath.Clean(w.Data) + ".restoring"
-	if err := os.RemoveAll(staging); err != nil {
-		return Proof{}, fmt.Errorf("clear an earlier restore: %w", err)
-	}
-	if err := os.MkdirAll(staging, 0o700); err != nil {
-		return Proof{}, fmt.Errorf("make folder to restore into: %w", err)
-	}
-	proof, err := w.into(ctx, repository, found, staging)
-	if err != nil {
-		return proof, errors.Join(AsFault(err), os.RemoveAll(staging))
-	}
-	return proof, place(staging, w.Data)
+	return repository, AsFault(err)
 }
 
 // OpenTarget opens the folder of a repository; unless make is given it must be there.
 func OpenTarget(folder string, make bool) (backup.Target, error) {
-	if !make {
-		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-			return nil, fault.Wrap(err, fault.NotFound, "backup.no-folder", "folder", folder)
-		}
+	info, err := os.Stat(folder)
+	switch {
+	case err == nil && !info.IsDir(), errors.Is(err, fs.ErrNotExist) && !make:
+		return nil, fault.Wrap(err, fault.NotFound, "backup.no-folder", "folder", folder)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, fault.Wrap(err, fault.Unavailable, "backup.unreadable", "file", folder)
 	}
 	target, err := disk.New(folder)
 	if err != nil {
@@ -99,142 +110,130 @@ func OpenTarget(folder string, make bool) (backup.Target, error) {
 	return target, nil
 }
 
-// vacant refuses a folder that holds anything.
-func vacant(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("look into %s: %w", dir, err)
+// find finds the snapshot: the newest of ours unless one is named. A damaged snapshot file may be the newest, so it
+// stops the search, but for a salvage, which takes the newest of the others and says so.
+func (w Restore) find(ctx context.Context, repository *backup.Repository, proof *Proof) (backup.Snapshot, error) {
+	if w.Snapshot != "" && w.Snapshot != backup.Latest {
+		return repository.Find(ctx, w.Snapshot)
 	}
-	if len(entries) > 0 {
-		return fault.New(fault.Conflict, "restore.not-empty", "folder", dir)
+	list, err := repository.Snapshots(ctx)
+	if err != nil && (!w.Salvage || len(list) == 0) {
+		return backup.Snapshot{}, err
 	}
+	if err != nil {
+		proof.miss("a snapshot that may be newer: %v", err)
+	}
+	list = slices.DeleteFunc(list, func(s backup.Snapshot) bool { return !slices.Contains(s.Tags, ourTag) })
+	if len(list) == 0 {
+		return backup.Snapshot{}, backup.ErrNotFound
+	}
+	return list[0], nil
+}
+
+func (p *Proof) miss(format string, args ...any) {
+	p.Missing = append(p.Missing, fmt.Sprintf(format, args...))
+}
+
+// maxManifest bounds what is read of a manifest; one with 100,000 rotten attachments has 7 MB.
+const maxManifest = 64 << 20
+
+// manifest reads what the snapshot says of itself. A salvage does without one that is damaged.
+func (w Restore) manifest(ctx context.Context, repository *backup.Repository, found backup.Snapshot, proof *Proof) error {
+	proof.Snapshot = found.ID
+	m, err := readManifest(ctx, repository, found)
+	var damage *backup.DamageError
+	switch {
+	case w.Salvage && errors.As(err, &damage):
+		proof.miss("the manifest, so that nothing can be compared with what was: %v", damage)
+	case errors.Is(err, backup.ErrNotFound):
+		return fault.Wrap(err, fault.Invalid, "restore.no-manifest")
+	case err != nil:
+		return err
+	case m.Layout > Layout:
+		return fault.New(fault.Invalid, "backup.too-new")
+	}
+	proof.Manifest = m
 	return nil
 }
 
-// into restores the tree beside the new data folder and builds the data out of it.
-func (w Restore) into(ctx context.Context, repository *backup.Repository, found backup.Snapshot, staging string) (Proof, error) {
-	tree := filepath.Join(staging, "tree")
-	report, err := repository.Restore(ctx, found, tree, backup.RestoreOptions{SkipDamaged: w.Salvage, Progress: w.Progress})
+func readManifest(ctx context.Context, repository *backup.Repository, found backup.Snapshot) (m Manifest, err error) {
+	f, err := repository.ReadFile(ctx, found, manifestPath)
 	if err != nil {
-		return Proof{}, err
+		return m, err
 	}
-	proof := Proof{Snapshot: found.ID}
-	for _, out := range report.LeftOut {
-		proof.Missing = append(proof.Missing, fmt.Sprintf("%s: %v", out.Path, out.Err))
-	}
-	if proof.Manifest, err = readManifest(filepath.Join(tree, manifestPath)); err != nil {
-		return proof, err
-	}
-	if err := w.build(ctx, tree, staging, &proof); err != nil {
-		return proof, err
-	}
-	if len(proof.Missing) > 0 && !w.Salvage {
-		return proof, fault.New(fault.Invalid, "restore.differs", "what", strings.Join(proof.Missing, "; "))
-	}
-	return proof, os.RemoveAll(tree)
-}
-
-func readManifest(path string) (m Manifest, err error) {
-	raw, err := os.ReadFile(filepath.Clean(path))
-	if err != nil {
-		return m, fault.Wrap(err, fault.Invalid, "restore.no-manifest")
+	raw, err := io.ReadAll(io.LimitReader(f, maxManifest))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return m, err
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
-		return m, fault.Wrap(err, fault.Invalid, "restore.no-manifest")
+		return Manifest{}, fault.Wrap(err, fault.Invalid, "restore.no-manifest")
 	}
-	if m.Layout > Layout {
-		return m, fault.New(fault.Invalid, "backup.too-new")
+	if m.Layout < 1 {
+		return Manifest{}, fault.New(fault.Invalid, "restore.no-manifest")
 	}
 	return m, nil
 }
 
-// build makes store, blobs and configuration and compares them with the manifest.
-func (w Restore) build(ctx context.Context, tree, data string, proof *Proof) error {
-	db, err := bolt.Open(filepath.Join(data, StoreFile))
+// into restores the tree and builds the data out of it.
+func (w Restore) into(ctx context.Context, s *stage, repository *backup.Repository, found backup.Snapshot, proof *Proof) error {
+	report, err := repository.Restore(ctx, found, s.tree(), backup.RestoreOptions{SkipDamaged: w.Salvage, Progress: w.Progress})
+	if errors.Is(err, backup.ErrNoSpace) {
+		return fault.Wrap(err, fault.Unavailable, "disk.full") // not the backup's disk
+	}
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	for _, b := range proof.Manifest.Buckets {
-		path := filepath.Join(tree, filepath.FromSlash(basePath), b.Name+".jsonl")
-		if err := loadLines(ctx, db, b.Name, path); err != nil && !w.Salvage {
-			return err
-		} else if err != nil {
-			proof.Missing = append(proof.Missing, fmt.Sprintf("%s: %v", b.Name, err))
-		}
+	b := building{tree: s.tree(), data: s.made(), left: map[string]backup.LeftOut{}, proof: proof}
+	for _, out := range report.LeftOut {
+		b.left[out.Path] = out
+		proof.leftOut(out)
 	}
-	if err := db.Check(ctx); err != nil {
+	if err := b.build(ctx); err != nil {
 		return err
 	}
-	if proof.Buckets, err = Measure(ctx, db); err != nil {
-		return err
+	if !w.Salvage && !proof.Equal() {
+		return fault.New(fault.Invalid, "restore.differs", "what", strings.Join(proof.Missing, "; "))
 	}
-	restored := Manifest{Buckets: proof.Buckets}
-	for _, b := range proof.Manifest.Buckets {
-		for _, got := range append(restored.Buckets, Bucket{Name: b.Name}) {
-			if got.Name != b.Name {
-				continue
-			}
-			if got != b {
-				proof.Missing = append(proof.Missing, fmt.Sprintf("%s: %d of %d entries", b.Name, got.Count, b.Count))
-			}
-			break
-		}
-	}
-	if err := w.files(ctx, tree, data, proof); err != nil {
-		return err
-	}
-	return db.Close()
+	return os.RemoveAll(s.tree())
 }
 
-// files moves attachments and configuration into the new data folder.
-func (w Restore) files(ctx context.Context, tree, data string, proof *Proof) error {
-	if err := move(filepath.Join(tree, filepath.FromSlash(filesPath)), filepath.Join(data, BlobFolder)); err != nil {
-		return err
+// leftOut names a file that did not come back whole. The manifest itself is named already.
+func (p *Proof) leftOut(out backup.LeftOut) {
+	var damage *backup.DamageError
+	what := out.Path + ": "
+	if errors.As(out.Err, &damage) {
+		what = "" // the error begins with the path
 	}
-	if err := move(filepath.Join(tree, filepath.FromSlash(configPath)), filepath.Join(data, ConfFolder)); err != nil {
-		return err
+	switch {
+	case out.Path == manifestPath:
+	case out.MissingBytes > 0:
+		p.miss("%s%v; %d of %d bytes are missing", what, out.Err, out.MissingBytes, out.Size)
+	default:
+		p.miss("%s%v", what, out.Err)
 	}
-	blobs, err := blob.Open(filepath.Join(data, BlobFolder))
-	if err != nil {
-		return err
+}
+
+// compare says how the restored store differs from what the manifest says.
+func (p *Proof) compare() {
+	if p.Manifest.Layout == 0 {
+		return
 	}
-	count := 0
-	for _, err := range blobs.All() {
-		if err != nil {
-			return err
+	restored := make(map[string]Bucket, len(p.Buckets))
+	for _, b := range p.Buckets {
+		restored[b.Name] = b
+	}
+	for _, was := range p.Manifest.Buckets {
+		is := restored[was.Name]
+		delete(restored, was.Name)
+		switch {
+		case is == was:
+		case is.Count < was.Count:
+			p.miss("%s: %d of %d entries are missing", was.Name, was.Count-is.Count, was.Count)
+		default:
+			p.miss("%s: its %d entries are not the %d of the manifest", was.Name, is.Count, was.Count)
 		}
-		count++
 	}
-	if count != proof.Manifest.Attachments {
-		proof.Missing = append(proof.Missing, fmt.Sprintf("attachments: %d of %d", count, proof.Manifest.Attachments))
+	for _, name := range slices.Sorted(maps.Keys(restored)) {
+		p.miss("%s: the manifest does not know its %d entries", name, restored[name].Count)
 	}
-	return ctx.Err()
-}
-
-func move(from, to string) error {
-	err := os.Rename(from, to)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("place restored files: %w", err)
-	}
-	return nil
-}
-
-// place gives the restored folder its name, durably.
-func place(staging, data string) error {
-	if err := os.Remove(data); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("make room for the restored data: %w", err)
-	}
-	if err := os.Rename(staging, data); err != nil {
-		return fmt.Errorf("place the restored data: %w", err)
-	}
-	parent, err := os.Open(filepath.Dir(filepath.Clean(data)))
-	if err != nil {
-		return fmt.Errorf("sync the restored data: %w", err)
-	}
-	defer parent.Close()
-	return parent.Sync()
 }

@@ -1,19 +1,22 @@
 package snapshot
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
+	"maps"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/karov-crm/karov/appliance/blob"
+	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/record"
 	"github.com/karov-crm/karov/appliance/store"
 	"github.com/karov-crm/karov/backup"
@@ -29,104 +32,154 @@ type Origin struct {
 	Now     func() time.Time
 }
 
-// Take makes a snapshot of this moment while the appliance works, and returns when it is durable.
+// Take makes a snapshot of this moment while the appliance works, and returns when it is durable. Attachments that are
+// rotten on the appliance's own disk go into it as they are and are named in the manifest.
 func Take(ctx context.Context, repository *backup.Repository, o Origin, progress func(backup.Progress)) (backup.Snapshot, Manifest, error) {
 	var made backup.Snapshot
-	var m Manifest
+	s := source{o: o}
 	err := o.DB.View(ctx, func(tx store.Tx) (err error) {
-		if m, err = o.manifest(ctx, tx); err != nil {
+		if err := s.begin(ctx, tx); err != nil {
 			return err
 		}
-		made, err = repository.Snapshot(ctx, source{o, tx, m}, backup.SnapshotOptions{Hostname: "karov", Username: "karov",
-			Paths: []string{"/karov"}, Tags: []string{"karov"}, ProgramVersion: "karov " + o.Program, Time: m.Taken, Progress: progress})
+		made, err = repository.Snapshot(ctx, &s, backup.SnapshotOptions{Hostname: "karov", Username: "karov", Paths: []string{"/karov"},
+			Tags: []string{ourTag}, ProgramVersion: "karov " + o.Program, Time: s.m.Taken, Progress: progress})
 		return err
 	})
-	return made, m, AsFault(err)
+	return made, s.m, AsFault(err)
 }
 
-func (o Origin) manifest(ctx context.Context, tx store.Tx) (Manifest, error) {
+// ourTag tells our snapshots from those that stock restic made in the same repository.
+const ourTag = "karov"
+
+// source yields a snapshot's files. Buckets are read from one transaction, so all show the same moment. The attachments
+// are those that are there after it began: every one that its records name, and some that came since, which does no harm.
+type source struct {
+	o     Origin
+	tx    store.Tx
+	m     Manifest
+	blobs []string
+}
+
+// begin counts what the snapshot will hold.
+func (s *source) begin(ctx context.Context, tx store.Tx) error {
 	format, err := store.Format(tx)
 	if err != nil {
-		return Manifest{}, err
+		return err
 	}
-	m := Manifest{Layout: Layout, Program: o.Program, Format: format, Identity: store.Identity(tx), Taken: o.Now().UTC().Truncate(time.Second)}
-	for _, err := range o.Blobs.All() {
+	s.tx = tx
+	s.m = Manifest{Layout: Layout, Program: s.o.Program, Format: format, Identity: store.Identity(tx), Taken: s.o.Now().UTC().Truncate(time.Second)}
+	for hash, err := range s.o.Blobs.All() {
 		if err != nil {
-			return m, err
+			return err
 		}
-		m.Attachments++
+		// Listed once: one that comes while the snapshot is made would move those behind it.
+		s.blobs = append(s.blobs, hash)
 	}
-	m.Buckets, err = measure(ctx, tx)
-	return m, err
-}
-
-// source yields a snapshot's files. Buckets are read from one transaction, so all show the same moment. Attachments
-// that come meanwhile do no harm: no record of that moment names them.
-type source struct {
-	o  Origin
-	tx store.Tx
-	m  Manifest
+	s.m.Attachments = len(s.blobs)
+	s.m.Buckets, err = measure(ctx, tx)
+	return err
 }
 
 // unchanging is the time of files whose content alone says whether they changed.
 var unchanging = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func (s source) Entries(ctx context.Context) iter.Seq2[backup.Entry, error] {
+// Entries implements backup.Source. The manifest is last, when everything it says is known.
+func (s *source) Entries(ctx context.Context) iter.Seq2[backup.Entry, error] {
 	return func(yield func(backup.Entry, error) bool) {
 		for _, b := range s.m.Buckets {
-			entry := backup.Entry{Path: basePath + b.Name + ".jsonl", ModTime: unchanging, Records: true,
+			entry := backup.Entry{Path: bucketPath(b.Name), ModTime: unchanging, Records: true,
 				Open: func() (io.ReadCloser, error) { return s.bucket(b.Name), nil }}
 			if !yield(entry, ctx.Err()) {
 				return
 			}
 		}
-		left := s.m.Attachments
-		for hash, err := range s.o.Blobs.All() {
-			if left--; left < 0 && err == nil {
-				break
-			}
-			entry := backup.Entry{ModTime: unchanging, Open: func() (io.ReadCloser, error) { return s.o.Blobs.Open(hash) }}
-			if err == nil {
-				entry.Path = filesPath + hash[:2] + "/" + hash[2:4] + "/" + hash
-			}
-			if !yield(entry, err) {
+		for _, hash := range s.blobs {
+			entry := backup.Entry{Path: filesPath + hash[:2] + "/" + hash[2:4] + "/" + hash, ModTime: unchanging,
+				Open: func() (io.ReadCloser, error) { return s.attachment(hash) }}
+			if !yield(entry, ctx.Err()) {
 				return
 			}
 		}
-		s.rest(yield)
+		_ = s.config(yield) && s.notes(yield)
 	}
 }
 
-// rest yields configuration, manifest and the note to the finder.
-func (s source) rest(yield func(backup.Entry, error) bool) {
-	for name, path := range s.o.Config {
+func bucketPath(name string) string { return basePath + name + ".jsonl" }
+
+// config yields the files of the configuration that are there.
+func (s *source) config(yield func(backup.Entry, error) bool) bool {
+	for _, name := range slices.Sorted(maps.Keys(s.o.Config)) {
+		path := s.o.Config[name]
 		info, err := os.Stat(path)
-		if os.IsNotExist(err) {
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		entry := backup.Entry{Path: configPath + name, Open: func() (io.ReadCloser, error) { return os.Open(path) }}
-		if err == nil {
-			entry.ModTime = info.ModTime()
+		if err != nil {
+			return yield(backup.Entry{}, fault.Wrap(err, fault.Unavailable, "backup.unreadable", "file", path))
 		}
-		if !yield(entry, err) {
-			return
+		open := func() (io.ReadCloser, error) {
+			f, err := os.Open(path)
+			if err != nil {
+				return nil, fault.Wrap(err, fault.Unavailable, "backup.unreadable", "file", path)
+			}
+			return f, nil
+		}
+		if !yield(backup.Entry{Path: configPath + name, ModTime: info.ModTime(), Open: open}, nil) {
+			return false
 		}
 	}
+	return true
+}
+
+// notes yields the manifest and the note to the finder.
+func (s *source) notes(yield func(backup.Entry, error) bool) bool {
 	raw, err := json.MarshalIndent(s.m, "", "  ")
 	text := func(path string, content []byte, at time.Time) bool {
 		return yield(backup.Entry{Path: path, ModTime: at, Open: func() (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(content)), nil
 		}}, err)
 	}
-	_ = text(manifestPath, append(raw, '\n'), s.m.Taken) && text("README.txt", []byte(readme), unchanging)
+	return text(manifestPath, append(raw, '\n'), s.m.Taken) && text("README.txt", []byte(readme), unchanging)
+}
+
+// attachment opens a blob that may be rotten.
+func (s *source) attachment(hash string) (io.ReadCloser, error) {
+	f, err := s.o.Blobs.Open(hash)
+	if err != nil {
+		return nil, err
+	}
+	return &attachment{ReadCloser: f, rotten: func() { s.m.Rotten = append(s.m.Rotten, hash) }}, nil
+}
+
+// attachment reads a blob to its end whether its bytes are still those of its name or not: one rotten file must not end
+// the backups of everything else.
+type attachment struct {
+	io.ReadCloser
+	rotten func()
+	ended  bool
+}
+
+// Read notes a rotten blob where it ends.
+func (a *attachment) Read(p []byte) (int, error) {
+	if a.ended {
+		return 0, io.EOF
+	}
+	n, err := a.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && fault.Of(err).Key == "blob.damaged" {
+		a.rotten()
+		err = io.EOF
+	}
+	a.ended = err == io.EOF
+	return n, err
 }
 
 // bucket streams a bucket as lines, sorted by key.
-func (s source) bucket(name string) io.ReadCloser {
+func (s *source) bucket(name string) io.ReadCloser {
 	next, stop := iter.Pull2(s.tx.Bucket(name).Scan(nil, nil, false))
 	return &lines{next: next, stop: stop, entity: strings.TrimPrefix(name, "record."), book: s.o.Book, isRecord: strings.HasPrefix(name, "record.")}
 }
 
+// lines reads pairs of a store as lines.
 type lines struct {
 	next     func() ([]byte, []byte, bool)
 	stop     func()
@@ -136,6 +189,7 @@ type lines struct {
 	rest     []byte
 }
 
+// Read implements io.Reader.
 func (l *lines) Read(p []byte) (int, error) {
 	for len(l.rest) == 0 {
 		key, value, ok := l.next()
@@ -156,6 +210,7 @@ func (l *lines) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// Close ends the scan of the bucket.
 func (l *lines) Close() error {
 	l.stop()
 	return nil
@@ -174,44 +229,3 @@ gives db/base-000001/*.jsonl: one line for each key of the database. In record.c
 the customer's fields as you would read them; record.message.jsonl holds the messages. attachments/ holds the files, each
 named by the SHA-256 of its content. manifest.json counts everything.
 `
-
-// loadLines puts a bucket's file into the store, a few thousand lines a transaction.
-func loadLines(ctx context.Context, db store.DB, bucket, path string) (err error) {
-	f, err := os.Open(filepath.Clean(path))
-	if err != nil {
-		return fmt.Errorf("open %s: %w", bucket, err)
-	}
-	defer f.Close()
-	reader := bufio.NewReaderSize(f, 1<<20)
-	for done := false; !done; {
-		var pairs [][2][]byte
-		size := 0
-		for len(pairs) < 5000 && size < 8<<20 {
-			raw, err := reader.ReadBytes('\n')
-			if err == io.EOF && len(raw) == 0 {
-				done = true
-				break
-			}
-			if err != nil && err != io.EOF {
-				return fmt.Errorf("read %s: %w", bucket, err)
-			}
-			key, value, err := parseLine(raw)
-			if err != nil {
-				return fmt.Errorf("read line of %s: %w", bucket, err)
-			}
-			pairs = append(pairs, [2][]byte{key, value})
-			size += len(raw)
-		}
-		err := db.Update(ctx, func(tx store.Tx) error {
-			b := tx.Bucket(bucket)
-			for _, pair := range pairs {
-				b.Put(pair[0], pair[1])
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
