@@ -18,9 +18,19 @@ const none = "0198a6f2-0000-7000-8000-000000000000"
 // TestBadRequests: whatever is wrong is named, nothing is guessed, and nothing is done.
 func TestBadRequests(t *testing.T) {
 	h := newHouse(t)
-	deep := strings.Repeat("[", 50) + strings.Repeat("]", 50)
-	for _, q := range []request{
-		// paths
+	for _, q := range slices.Concat(badPaths(), badQueries(), badBodies(), badVersions()) {
+		q.as, q.path = "owner", Prefix+q.path
+		h.check(t, q)
+	}
+	h.check(t, request{as: "owner", method: "GET", path: Prefix + "/records/contact", status: 200, want: `"total":6`})
+	h.check(t, request{as: "owner", method: "GET", path: Prefix + "/records/contact/{Alpha}", status: 200, want: `"version":1 & "city":null`})
+	if log := h.log.String(); strings.Contains(log, "level=ERROR") {
+		t.Errorf("a caller's mistake was logged as ours: %s", log)
+	}
+}
+
+func badPaths() []request {
+	return []request{
 		{method: "GET", path: "/records/nothing", status: 404, want: "entity.not-found"},
 		{method: "GET", path: "/records/contact/7", status: 404, want: "contact.not-found"},
 		{method: "GET", path: "/records/contact/" + none, status: 404},
@@ -37,7 +47,11 @@ func TestBadRequests(t *testing.T) {
 		{method: "GET", path: "/conversations/{Alpha.talk}/close", status: 405},
 		{method: "TRACE", path: "/search", status: 405},
 		{method: "GET", path: "/records/contact", headers: "+Authorization: Bearer krv_other", status: 401, want: "access.scheme"},
-		// queries
+	}
+}
+
+func badQueries() []request {
+	return []request{
 		{method: "GET", path: "/records/contact?limit=0", status: 400, want: "from 1 to 200"},
 		{method: "GET", path: "/records/contact?limit=201", status: 400},
 		{method: "GET", path: "/records/contact?limit=", status: 400},
@@ -73,7 +87,12 @@ func TestBadRequests(t *testing.T) {
 		{method: "GET", path: "/search?q=a&limit=51", status: 400},
 		{method: "GET", path: "/conversations?view=odd", status: 400, want: "waiting, open, mine, closed"},
 		{method: "GET", path: "/conversations?view=", status: 400},
-		// bodies
+	}
+}
+
+func badBodies() []request {
+	deep := strings.Repeat("[", 50) + strings.Repeat("]", 50)
+	return []request{
 		{method: "POST", path: "/records/contact", status: 415, want: "body.media-type"},
 		{method: "POST", path: "/records/contact", headers: "Content-Type: application/json", status: 400, want: "body.missing"},
 		{method: "POST", path: "/records/contact", body: `{"name":"X"}`, headers: "Content-Type: text/plain", status: 415},
@@ -115,7 +134,11 @@ func TestBadRequests(t *testing.T) {
 		{method: "POST", path: "/records/contact", body: `{"name":"X"}`, headers: "Idempotency-Key: " + strings.Repeat("k", 201), status: 422, want: "idempotency.malformed"},
 		{method: "POST", path: "/records/contact", body: `{"name":"X"}`, headers: "Idempotency-Key: מפתח", status: 422},
 		{method: "POST", path: "/records/contact", body: `{"name":"X"}`, headers: "+Idempotency-Key: a\n+Idempotency-Key: b", status: 422},
-		// versions
+	}
+}
+
+func badVersions() []request {
+	return []request{
 		{method: "PATCH", path: "/records/contact/{Alpha}", body: `{"city":"X"}`, status: 428, want: "version.missing"},
 		{method: "PATCH", path: "/records/contact/{Alpha}", body: `{"city":"X"}`, headers: "If-Match: *", status: 428},
 		{method: "PATCH", path: "/records/contact/{Alpha}", body: `{"city":"X"}`, headers: `If-Match: "1", "2"`, status: 428},
@@ -126,14 +149,6 @@ func TestBadRequests(t *testing.T) {
 		{method: "PATCH", path: "/records/contact/{Alpha}", body: `{"city":"X"}`, headers: `If-Match: "9"`, status: 412, want: "record.changed & version 1"},
 		{method: "DELETE", path: "/records/contact/{Alpha}", status: 428},
 		{method: "DELETE", path: "/records/contact/{Alpha}", headers: `If-Match: "9"`, status: 412},
-	} {
-		q.as, q.path = "owner", Prefix+q.path
-		h.check(t, q)
-	}
-	h.check(t, request{as: "owner", method: "GET", path: Prefix + "/records/contact", status: 200, want: `"total":6`})
-	h.check(t, request{as: "owner", method: "GET", path: Prefix + "/records/contact/{Alpha}", status: 200, want: `"version":1 & "city":null`})
-	if log := h.log.String(); strings.Contains(log, "level=ERROR") {
-		t.Errorf("a caller's mistake was logged as ours: %s", log)
 	}
 }
 
