@@ -155,7 +155,7 @@ func (f *Frame) sayKey(v View, key string, params map[string]string) string {
 }
 
 func (f *Frame) fieldName(v View, name string) string {
-	if key := "contact.field." + name; v.Has(key) {
+	if key := "field.contact." + name; v.Has(key) {
 		return v.T(key)
 	}
 	return name

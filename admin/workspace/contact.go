@@ -89,6 +89,14 @@ func (p *pages) contactTop(c echo.Context) error {
 	return p.Part(c, http.StatusOK, contactTop(frame.Of(c), x))
 }
 
+func (p *pages) contactTalks(c echo.Context) error {
+	x, err := p.contactView(c)
+	if err != nil {
+		return err
+	}
+	return p.Part(c, http.StatusOK, contactTalks(frame.Of(c), x))
+}
+
 func (p *pages) contactView(c echo.Context) (x contactView, err error) {
 	id, err := idOf(c, "id")
 	if err != nil {

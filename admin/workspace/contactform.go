@@ -174,7 +174,7 @@ func (p *pages) contactCreate(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	made, err := p.Contacts.Create(c.Request().Context(), x.changes())
+	made, err := p.Contacts.CreateOnce(c.Request().Context(), x.Key, x.changes())
 	if fault.KindOf(err) == fault.Invalid && err != nil {
 		return p.showForm(c, http.StatusUnprocessableEntity, x.refused(frame.Of(c), err))
 	}

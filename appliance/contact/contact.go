@@ -126,6 +126,18 @@ func (r *Room) Create(ctx context.Context, values record.Values) (Contact, error
 	return fromRecord(rec), nil
 }
 
+// CreateOnce is Create for a form that may be sent twice: the same actor's same key makes one contact.
+func (r *Room) CreateOnce(ctx context.Context, key string, values record.Values) (Contact, error) {
+	if key == "" {
+		return r.Create(ctx, values)
+	}
+	rec, err := r.book.CreateOnce(ctx, "contact", key, values)
+	if err != nil {
+		return Contact{}, err
+	}
+	return fromRecord(rec), nil
+}
+
 // Get reads a contact that the actor may see.
 func (r *Room) Get(ctx context.Context, id ID) (Contact, error) {
 	rec, err := r.book.Get(ctx, "contact", id)

@@ -45,7 +45,8 @@ func TestADayInTheBrowser(t *testing.T) {
 	p.UntilText("h1", "אליסה כהן")
 
 	server.Deliver(t, letter("live@customer.test", "מחיר של משולש", "שלום,\r\nכמה עולה משולש אזהרה?\r\nתודה"))
-	p.UntilText("main", "מחיר של משולש") // by itself: nobody touched the page
+	p.UntilText("#timeline", "מחיר של משולש") // by itself: nobody touched the page
+	p.UntilText("#contact-talks", "מחיר של משולש")
 	p.Shot("day-card-he")
 	p.Click(`main a[href^="/inbox/"]`)
 	p.UntilText("main", "כמה עולה משולש אזהרה?")
