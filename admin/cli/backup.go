@@ -136,8 +136,12 @@ func (c *command) restore() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			holder := snapshot.HolderOf(conf.Data)
 			proof, err := snapshot.Restore{From: from, Key: key, Snapshot: id, Data: conf.Data, Salvage: salvage, Progress: c.restoreProgress()}.Run(cmd.Context())
 			if err != nil {
+				return err
+			}
+			if err := holder.Take(conf.Data); err != nil {
 				return err
 			}
 			if err := c.print(proof, func(w io.Writer) { restored(w, conf.Data, proof) }); err != nil || proof.Equal() {

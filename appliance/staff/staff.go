@@ -224,7 +224,7 @@ func (r *Room) SetLanguage(ctx context.Context, lang string) error {
 	if !slices.Contains(languages, lang) {
 		return fault.InvalidField("lang", "field.choice", "choices", strings.Join(languages, ", "))
 	}
-	return r.alter(ctx, access.ActorFrom(ctx).ID, []string{"lang"}, func(_ store.Tx, a *Account) { a.Lang = lang })
+	return r.alter(ctx, access.ActorFrom(ctx).ID, []string{"lang"}, func(_ store.Tx, a *Account) error { a.Lang = lang; return nil })
 }
 
 // Disable ends an account: its sessions end and its tokens stop at once. Enabling it again brings back the tokens only.
@@ -232,10 +232,42 @@ func (r *Room) Disable(ctx context.Context, id string, disabled bool) error {
 	if err := r.gate.Require(ctx, access.Administer, access.Object{Entity: "staff"}); err != nil {
 		return err
 	}
-	return r.alter(ctx, id, []string{"disabled"}, func(tx store.Tx, a *Account) {
+	return r.alter(ctx, id, []string{"disabled"}, func(tx store.Tx, a *Account) error {
+		if disabled && a.Role == access.Owner && owners(tx, id) == 0 {
+			return fault.New(fault.Conflict, "staff.last-owner")
+		}
 		a.Disabled = disabled
 		endSessions(tx, id)
+		return nil
 	})
+}
+
+// owners counts the owners who can sign in, but for one account.
+func owners(tx store.Tx, but string) (n int) {
+	for id := range tx.Bucket(accountsBucket).Scan(nil, nil, false) {
+		if a, err := load(tx, string(id)); err == nil && a.Role == access.Owner && !a.Disabled && a.ID != but {
+			n++
+		}
+	}
+	return n
+}
+
+// Holder makes a hook for records of an entity that belong to an account: it refuses to give one to somebody who is
+// not a member of staff. Main hooks it into the book, since the rooms that own those entities do not know this one.
+func Holder(field string) record.Hook {
+	return func(_ context.Context, tx store.Tx, before, after record.Record) error {
+		if !after.Exists() {
+			return nil
+		}
+		id := after.Text(field)
+		if id == "" || before.Exists() && before.Text(field) == id {
+			return nil
+		}
+		if _, err := load(tx, id); err != nil {
+			return fault.InvalidField(field, "staff.unknown")
+		}
+		return nil
+	}
 }
 
 // ResetPassword gives an account a new password and ends its sessions.
@@ -247,19 +279,22 @@ func (r *Room) ResetPassword(ctx context.Context, id, password string) error {
 		return fault.InvalidField("password", "staff.password-short", "least", MinPassword)
 	}
 	hashed := hashPassword(password)
-	return r.alter(ctx, id, []string{"password"}, func(tx store.Tx, a *Account) {
+	return r.alter(ctx, id, []string{"password"}, func(tx store.Tx, a *Account) error {
 		a.Password = hashed
 		endSessions(tx, id)
+		return nil
 	})
 }
 
-func (r *Room) alter(ctx context.Context, id string, fields []string, change func(store.Tx, *Account)) error {
+func (r *Room) alter(ctx context.Context, id string, fields []string, change func(store.Tx, *Account) error) error {
 	return r.db.Update(ctx, func(tx store.Tx) error {
 		a, err := load(tx, id)
 		if err != nil {
 			return err
 		}
-		change(tx, &a)
+		if err := change(tx, &a); err != nil {
+			return err
+		}
 		if err := save(tx, a); err != nil {
 			return err
 		}

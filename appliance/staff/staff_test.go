@@ -253,3 +253,22 @@ func TestFactsOfSignIn(t *testing.T) {
 		t.Errorf("facts %v, want %s", got, want)
 	}
 }
+
+func TestLastOwnerStays(t *testing.T) {
+	o := open(t)
+	ctx := access.WithActor(t.Context(), access.Appliance())
+	add := func(email string) string {
+		a, err := o.Add(ctx, Draft{Email: email, Password: secretWord, Role: access.Owner})
+		must(t, err)
+		return a.ID
+	}
+	first := add("first@office.example")
+	if err := o.Disable(ctx, first, true); err == nil || fault.Of(err).Key != "staff.last-owner" {
+		t.Errorf("the last owner was disabled: %v", err)
+	}
+	second := add("second@office.example")
+	must(t, o.Disable(ctx, first, true))
+	if err := o.Disable(ctx, second, true); err == nil {
+		t.Error("the second owner went too")
+	}
+}

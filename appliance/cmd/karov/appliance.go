@@ -104,6 +104,8 @@ func (a *appliance) rooms() (err error) {
 	a.staff = staff.New(a.db, a.gate, a.journal, a.now)
 	a.contacts = contact.New(a.book, a.gate, a.config.Country)
 	a.inbox = inbox.New(inbox.Parts{Book: a.book, Gate: a.gate, Contacts: a.contacts, Jobs: a.jobs, Now: a.now})
+	a.book.Watch("contact", staff.Holder("owner"))
+	a.book.Watch("conversation", staff.Holder("assignee"))
 	if a.settings, err = plugin.OpenSettings(a.db, a.gate, a.journal, a.config.DataFile(snapshot.ConfFolder, "secret.key")); err != nil {
 		return err
 	}

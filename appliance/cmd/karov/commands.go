@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -103,12 +104,13 @@ func (a *appliance) firstOwner(ctx context.Context, d draft) (any, error) {
 
 // setup makes the first owner of a data folder that no daemon holds.
 func setup(ctx context.Context, c config.Config, log *slog.Logger, email, name, lang, password string) (any, error) {
+	holder := snapshot.HolderOf(c.Data)
 	a, err := open(ctx, c, log)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = a.close() }()
-	return a.firstOwner(access.WithActor(ctx, access.Appliance()), draft{Email: email, Name: name, Lang: lang, Password: password})
+	made, err := a.firstOwner(access.WithActor(ctx, access.Appliance()), draft{Email: email, Name: name, Lang: lang, Password: password})
+	return made, errors.Join(err, a.close(), holder.Take(c.Data))
 }
 
 func (a *appliance) staffAdd(ctx context.Context, c *control.Call) (any, error) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // an office's server may have no time zones of its own
 
 	"github.com/karov-crm/karov/admin/cli"
 )
