@@ -50,6 +50,10 @@ type Failure struct {
 
 // fail turns every error of every page into an answer: echo calls it, and nothing else does.
 func (f *Frame) fail(err error, c echo.Context) {
+	if c.Request().Context().Err() != nil { // the browser went away: nobody is left to tell, and nothing failed
+		f.Log.Debug("nobody waits for the answer", "path", c.Request().URL.Path, "error", err)
+		return
+	}
 	if c.Response().Committed {
 		f.Log.Error("answer broke off", "path", c.Request().URL.Path, "error", err)
 		return

@@ -21,6 +21,7 @@ import (
 	"github.com/karov-crm/karov/appliance/api"
 	"github.com/karov-crm/karov/appliance/config"
 	"github.com/karov-crm/karov/appliance/control"
+	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/job"
 	"github.com/karov-crm/karov/appliance/store"
 )
@@ -165,7 +166,7 @@ func (a *appliance) ready(ctx context.Context) error {
 func (a *appliance) listen() (net.Listener, error) {
 	ln, err := net.Listen("tcp", a.config.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", a.config.Listen, err)
+		return nil, fault.Wrap(err, fault.Unavailable, "serve.address", "address", a.config.Listen)
 	}
 	if a.config.PlainHTTP {
 		return ln, nil
