@@ -67,18 +67,27 @@ func (p *pages) contact(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx := c.Request().Context()
-	if x.Conversations, err = p.Inbox.Of(ctx, x.ID, 30); err != nil {
+	if err := p.addTalks(c, &x); err != nil {
 		return err
 	}
-	x.Conversations = slices.DeleteFunc(x.Conversations, func(c inbox.Conversation) bool { return c.State != inbox.Open })
 	if x.Timeline, err = p.timeline(c, x.ID); err != nil {
 		return err
 	}
+	return p.Page(c, http.StatusOK, x.Title(), contactPage(frame.Of(c), x))
+}
+
+// addTalks reads the open conversations and the names of those who look after them.
+func (p *pages) addTalks(c echo.Context, x *contactView) error {
+	ctx := c.Request().Context()
+	found, err := p.Inbox.Of(ctx, x.ID, 30)
+	if err != nil {
+		return err
+	}
+	x.Conversations = slices.DeleteFunc(found, func(c inbox.Conversation) bool { return c.State != inbox.Open })
 	for _, conversation := range x.Conversations {
 		p.name(ctx, x.Names, conversation.Assignee)
 	}
-	return p.Page(c, http.StatusOK, x.Title(), contactPage(frame.Of(c), x))
+	return nil
 }
 
 func (p *pages) contactTop(c echo.Context) error {
@@ -92,6 +101,9 @@ func (p *pages) contactTop(c echo.Context) error {
 func (p *pages) contactTalks(c echo.Context) error {
 	x, err := p.contactView(c)
 	if err != nil {
+		return err
+	}
+	if err := p.addTalks(c, &x); err != nil {
 		return err
 	}
 	return p.Part(c, http.StatusOK, contactTalks(frame.Of(c), x))

@@ -90,7 +90,7 @@ type office struct {
 	staff    *staff.Room
 	files    *blob.Store
 	system   context.Context
-	streams  atomic.Int32 // event streams that were opened
+	streams  atomic.Int32 // event streams that are open
 }
 
 func must[T any](t testing.TB) func(T, error) T {
@@ -135,6 +135,7 @@ func newOffice(t testing.TB) *office {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/live" {
 			o.streams.Add(1)
+			defer o.streams.Add(-1)
 		}
 		f.ServeHTTP(w, r)
 	}))

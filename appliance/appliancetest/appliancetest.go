@@ -133,6 +133,13 @@ func Start(tb testing.TB) *Appliance {
 	return a
 }
 
+// Programs gives the built karov and the folder of its plugins, for tests that run commands by themselves.
+func Programs(tb testing.TB) (karov, plugins string) {
+	tb.Helper()
+	must(tb, build().err)
+	return build().karov, build().plugins
+}
+
 func must(tb testing.TB, err error) {
 	tb.Helper()
 	if err != nil {

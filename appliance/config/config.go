@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,7 +72,7 @@ func (c Config) Check() error {
 	} else if c.PlainHTTP && !loopback(host) {
 		add("plain_http", "config.plain-http")
 	}
-	if !strings.Contains(" he ru en ", " "+c.Language+" ") {
+	if !slices.Contains([]string{"he", "ru", "en"}, c.Language) {
 		add("language", "config.language")
 	}
 	if len(c.Country) != 2 || strings.ToUpper(c.Country) != c.Country {
@@ -80,7 +81,7 @@ func (c Config) Check() error {
 	if _, err := time.LoadLocation(c.TimeZone); err != nil {
 		add("time_zone", "config.time-zone")
 	}
-	if !strings.Contains(" debug info warn error ", " "+c.LogLevel+" ") {
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		add("log_level", "config.log-level")
 	}
 	if len(wrong) > 0 {

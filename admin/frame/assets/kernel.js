@@ -263,6 +263,7 @@
       if (names.includes("*") || region.dataset.live.split(" ").some((name) => names.includes(name))) reread(region.id);
     }
   }
+  const rowsIn = (region) => region.dataset.rows ? all(region.dataset.rows, region).length : 0;
   async function reread(id) {
     if (document.hidden) { asleep.add(id); return; }
     if (reading.has(id)) { again.add(id); return; }
@@ -271,10 +272,13 @@
     reading.add(id);
     try {
       const src = new URL(region.dataset.src, location);
-      if (region.dataset.rows) src.searchParams.set("limit", all(region.dataset.rows, region).length);
+      const asked = rowsIn(region);
+      if (asked) src.searchParams.set("limit", asked);
       const res = await ask(src, "part");
       const fresh = res.ok && parse(await res.text()).getElementById(id), now = document.getElementById(id);
-      if (fresh && now) {
+      if (now && (rowsIn(now) > asked || $("[data-more][data-busy]", now))) {
+        setTimeout(reread, 250, id); // "more" was asked for meanwhile: this answer would take its rows away
+      } else if (fresh && now) {
         const news = fresh.dataset.news && fresh.dataset.news !== now.dataset.news;
         const end = $("[data-arrive]", now), follow = end && end.getBoundingClientRect().top < innerHeight;
         morph(now, fresh, { ignoreActiveValue: true });
