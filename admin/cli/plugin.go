@@ -75,6 +75,7 @@ func (c *command) plugin() *cobra.Command {
 		})
 	}}
 	var secrets []string
+	var anew bool
 	configure := &cobra.Command{Use: "configure ID KEY=VALUE...", Short: "Change a plugin's settings; an empty value takes one away",
 		Long: "Settings are given as KEY=VALUE. Secrets are named with --secret KEY and read from standard input, a line each, in that order.",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -92,8 +93,9 @@ func (c *command) plugin() *cobra.Command {
 			if err := c.readSecrets(secrets, values); err != nil {
 				return err
 			}
-			return c.ask(cmd.Context(), control.Wish{Act: "plugin-configure", Args: map[string]any{"ID": args[0], "Values": values}})
+			return c.ask(cmd.Context(), control.Wish{Act: "plugin-configure", Args: map[string]any{"ID": args[0], "Values": values, "Anew": anew}})
 		}}
+	configure.Flags().BoolVar(&anew, "anew", false, "forget the settings before, as when the key that opens them is lost")
 	configure.Flags().StringArrayVar(&secrets, "secret", nil, "a setting whose value comes on standard input")
 	cmd.AddCommand(list, configure, c.switchPlugin("enable", "Start a plugin", true), c.switchPlugin("disable", "Stop a plugin", false))
 	return cmd

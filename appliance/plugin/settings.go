@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/fault"
@@ -101,13 +102,17 @@ func (s *StoredSettings) open(tx store.Tx, id string) (map[string]string, error)
 	return values, json.Unmarshal(raw, &values)
 }
 
-// Set changes some settings of a plugin; an empty value takes one away. It is for those who administer the office.
-func (s *StoredSettings) Set(ctx context.Context, id string, changes map[string]string) error {
+// Set changes some settings of a plugin; an empty value takes one away. With anew the ones before are forgotten unread,
+// as when the key that opens them is lost. It is for those who administer the office.
+func (s *StoredSettings) Set(ctx context.Context, id string, changes map[string]string, anew bool) error {
 	if err := s.gate.Require(ctx, access.Administer, access.Object{Entity: "office"}); err != nil {
 		return err
 	}
 	return s.db.Update(ctx, func(tx store.Tx) error {
-		values, err := s.open(tx, id)
+		values, err := map[string]string{}, error(nil)
+		if !anew {
+			values, err = s.open(tx, id)
+		}
 		if err != nil {
 			return err
 		}
@@ -118,6 +123,7 @@ func (s *StoredSettings) Set(ctx context.Context, id string, changes map[string]
 				delete(values, name)
 			}
 		}
+		slices.Sort(names)
 		raw, err := json.Marshal(values)
 		if err != nil {
 			return err

@@ -238,6 +238,7 @@ func (a *appliance) pluginConfigure(ctx context.Context, c *control.Call) (any, 
 	var args struct {
 		ID     string
 		Values map[string]string
+		Anew   bool
 	}
 	if err := c.Args(&args); err != nil {
 		return nil, err
@@ -251,7 +252,7 @@ func (a *appliance) pluginConfigure(ctx context.Context, c *control.Call) (any, 
 			return nil, fault.InvalidField(name, "field.unknown")
 		}
 	}
-	if err := a.settings.Set(ctx, args.ID, args.Values); err != nil {
+	if err := a.settings.Set(ctx, args.ID, args.Values, args.Anew); err != nil {
 		return nil, err
 	}
 	return nil, a.plugins.Reconfigure(ctx, args.ID)
