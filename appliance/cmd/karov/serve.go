@@ -63,7 +63,7 @@ func (a *appliance) run(ctx context.Context) error {
 	}
 	commands := a.commands()
 	pages := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute,
-		WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		WriteTimeout: 10 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
 	if err := a.plugins.Start(ctx); err != nil {
 		return errors.Join(err, listener.Close(), door.Close())
