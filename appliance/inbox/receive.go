@@ -188,20 +188,28 @@ func cut(s string) (string, bool) {
 	return s, true
 }
 
-// excerpt is the beginning of a text in one line, without what it quotes.
+// excerpt is the beginning of a text in one line, without what it quotes and the line that introduces the quotation
+// ("On Sunday Dana wrote:", in whatever language: it ends with a colon).
 func excerpt(text string) string {
-	var b strings.Builder
+	var kept []string
+	size := 0
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, ">") {
+		if strings.HasPrefix(line, ">") {
+			if last := len(kept) - 1; last > 0 && strings.HasSuffix(kept[last], ":") {
+				kept = kept[:last]
+			}
 			continue
 		}
-		b.WriteString(line + " ")
-		if b.Len() > 300 {
+		if line == "" {
+			continue
+		}
+		kept = append(kept, line)
+		if size += len(line); size > 600 {
 			break
 		}
 	}
-	return oneLine(b.String(), 300)
+	return oneLine(strings.Join(kept, " "), 300)
 }
 
 // sane drops a moment that no mail was written at: years below 1970 or above 9999 do not stand in JSON.
