@@ -223,7 +223,7 @@ func TestExcerpt(t *testing.T) {
 	for text, want := range map[string]string{
 		"Thanks!\n\nOn Sunday Dana <d@office.test> wrote:\n> Hello\n> there\n": "Thanks!",
 		"Answers below:\n> one?\nYes":                                          "Answers below: Yes",
-		"\n> quoted\nHello\n  there  \n> more": "Hello there", "": "", "> only": "", "a\x00b": "a\x00b", strings.Repeat("מ", 400): strings.Repeat("מ", 150),
+		"\n> quoted\nHello\n  there  \n> more":                                 "Hello there", "": "", "> only": "", "a\x00b": "a\x00b", strings.Repeat("מ", 400): strings.Repeat("מ", 150),
 	} {
 		if got := excerpt(text); got != want {
 			t.Errorf("excerpt(%.20q) = %.40q, want %.40q", text, got, want)
