@@ -219,8 +219,12 @@ func (l *lines) Close() error {
 // readme is for who finds the disk.
 const readme = `This is a backup of Karov, an office's customer records.
 
-To have the office back: install Karov on any Debian machine and run
+To have the office back: install Karov on any Debian machine, and there, as root, put the empty office aside and run
+    systemctl stop karov
+    mv /var/lib/karov /var/lib/karov.empty
     karov restore --from THIS-FOLDER --data /var/lib/karov
+    chown -R karov:karov /var/lib/karov
+    systemctl start karov
 It asks for the recovery key.
 
 Without Karov: the repository is in the format of restic (https://restic.net), and the recovery key is its password.

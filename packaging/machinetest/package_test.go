@@ -100,7 +100,7 @@ func (o *office) backUp(t *testing.T) {
 func (o *office) restore(t *testing.T) {
 	o.install(t)
 	o.run(t, "systemctl", "stop", "karov")
-	o.run(t, "rm", "-r", dataFolder)
+	o.run(t, "mv", dataFolder, dataFolder+".empty")
 	o.run(t, "env", "KAROV_RECOVERY_KEY="+o.recoveryKey, "karov", "restore", "--from", repository, "--data", dataFolder)
 	o.run(t, "chown", "-R", "karov:karov", dataFolder)
 	o.run(t, "systemctl", "start", "karov")
