@@ -211,7 +211,7 @@ func TestImpossibleMessagesAreRefused(t *testing.T) {
 		change(&in)
 		wantKind(t, what, o.Receive(as(t, access.Plugin), in), "invalid")
 	}
-	for role, kind := range map[access.Role]string{access.Agent: "forbidden", access.Manager: "", access.Viewer: "forbidden", access.Plugin: "", access.System: ""} {
+	for role, kind := range map[access.Role]string{access.Agent: "forbidden", access.Manager: "forbidden", access.Viewer: "forbidden", access.Plugin: "", access.System: ""} {
 		wantKind(t, string(role), o.Receive(as(t, role), mail("m", "dana@example.com")), kind)
 		wantKind(t, string(role), second(o.Cursor(as(t, role), "email", "x")), kind)
 		wantKind(t, string(role), o.SaveCursor(as(t, role), "email", "x", "1"), kind)
