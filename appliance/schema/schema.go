@@ -21,15 +21,21 @@ const (
 	Text     Type = "text"      // one line
 	LongText Type = "long-text" // paragraphs
 	Number   Type = "number"
+	Money    Type = "money" // an amount in a currency
 	YesNo    Type = "yes-no"
-	Choice   Type = "choice"
-	Time     Type = "time" // a moment, kept in milliseconds
-	Date     Type = "date" // a day, as 2026-11-22
+	Choice   Type = "choice" // Many: several of them
+	Time     Type = "time"   // a moment, kept in milliseconds
+	Date     Type = "date"   // a day, as 2026-11-22
+	Yearly   Type = "yearly" // a day that comes every year, as 1990-02-28, or --02-28 where the year is unknown
 	Phone    Type = "phone"
 	Email    Type = "email"
-	Link     Type = "link"  // the id of a record of Target
-	Staff    Type = "staff" // the id of an account
-	Data     Type = "data"  // JSON that only the room that owns the entity reads and writes
+	URL      Type = "url"
+	Link     Type = "link"    // the id of a record of Target; Many: of several
+	Staff    Type = "staff"   // the id of an account
+	File     Type = "file"    // an attachment: its name, media type, size and blob
+	Picture  Type = "picture" // an attachment that is shown
+	Formula  Type = "formula" // computed from the record's other fields when it is read
+	Data     Type = "data"    // JSON that only the room that owns the entity reads and writes
 )
 
 // FirstField is the lowest number a field may have; those below are the record's own (version, times, authors).
@@ -42,12 +48,25 @@ type Field struct {
 	Type     Type
 	Many     bool
 	Required bool
-	Choices  []string // of a Choice
-	Target   string   // entity that a Link names
-	Max      int      // most bytes of a text, 0 for the default of its type
-	Closed   bool     // written by the entity's room only, never by a form or the API
-	Indexed  bool     // records can be listed by its value, and sorted
-	Searched bool     // lookup finds the record by the words or digits in it
+
+	Choices   []string // of a Choice: every value that a record may hold
+	Target    string   // entity that a Link names
+	Formula   string   // of a Formula: its text in the language of package filter
+	Currency  string   // of a Money: the currency of an amount that names none, as ILS
+	Max       int      // most bytes of a text, 0 for the default of its type
+	Default   any      // what a new record gets where nothing was given: a string, float64, bool or []string
+	Closed    bool     // written by the entity's room only, never by a form or the API
+	Indexed   bool     // records can be listed by its value, and sorted
+	Unique    bool     // no two records have the same value; always Indexed too
+	Searched  bool     // lookup finds the record by the words or digits in it
+	Sensitive bool     // personal beyond a name: each reading of it is told to the journal, and exports leave it out unless asked
+
+	Hidden  bool              // out of use: not shown, not writable; what records hold of it stays
+	Custom  bool              // made by the office or a plugin, not built in
+	Labels  map[string]string // a custom field's name for people, by language
+	Retired []string          // of a Choice: values that old records may hold and nobody can choose any more
+
+	ChoiceLabels map[string]map[string]string // of a custom Choice: value, language, text
 }
 
 // Entity is one kind of record.
@@ -58,6 +77,11 @@ type Entity struct {
 	Owner   string // the Staff field that says whose a record is, "" where only Via says it
 	Via     string // a Link field: a record is also his whose the linked one is
 	Contact string // the Link field that names the customer a record concerns; "id" for the customer itself
+
+	Custom  bool              // made by the office or a plugin, not built in
+	Hidden  bool              // out of use; its records stay
+	Labels  map[string]string // a custom entity's name for people, by language
+	Plurals map[string]string // the same, of many
 
 	Timeline bool // its records stand on their customer's timeline; Contact must be an indexed link
 }
