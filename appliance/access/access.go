@@ -1,26 +1,23 @@
 // Package access says who may do what, below every path to the data.
 //
-// casbin decides, and nobody outside sees it: rooms ask a Gate with Require, Scope and Filter. The policy is text
-// (policy.csv): role, entity, verb, scope; what it does not grant is refused. Decisions are remembered until the policy
-// changes, because asking casbin costs more than the read it guards.
+// casbin decides, and nobody outside sees it: rooms ask a Gate with Require, Scope, Filter and Fields. The built-in
+// roles are text (policy.csv): role, entity, verb, scope. An office may make roles of its own, on a built-in one or on
+// nothing: rules that stand before the built-in role's, conditions that records must meet, and fields that are hidden
+// or read-only. What nothing grants is refused. Decisions are remembered until the policy changes, because asking
+// casbin costs more than the read it guards.
 //
-// It promises that a record that is not for the actor looks like one that does not exist. It owns no bucket yet: the
-// four roles are built in. It will not look at records itself: record and the rooms tell it whose an object is.
+// It owns the bucket access.policy (each version of the office's roles, whole) and the facts access.changed and
+// access.reverted. It promises that a record that is not for the actor looks like one that does not exist, that a
+// change of the policy counts from the next question on, that nobody makes a role that may do more than himself, and
+// that a policy that cannot be read is refused at the start rather than guessed.
+//
+// It will not look at records itself: record and the rooms tell it whose an object is, with whom it is shared and
+// whether it meets a condition, which access keeps as text only.
 package access
 
 import (
 	"context"
-	_ "embed"
-	"errors"
-	"fmt"
 	"slices"
-	"strings"
-	"sync"
-
-	"github.com/casbin/casbin/v2"
-	"github.com/casbin/casbin/v2/model"
-
-	"github.com/karov-crm/karov/appliance/fault"
 )
 
 // Verb is an act on records of an entity. A permission's name is "verb:entity", as "reply:conversation".
@@ -36,8 +33,53 @@ const (
 	Reply      Verb = "reply"
 	Assign     Verb = "assign"
 	Receive    Verb = "receive"    // hand in what a channel brought
-	Administer Verb = "administer" // of the entity "office": staff, plugins, backup
+	Administer Verb = "administer" // of the entities "office" (plugins, backup, roles), "staff" and "schema"
 )
+
+// Verbs lists all verbs.
+func Verbs() []Verb {
+	return []Verb{See, Create, Change, Delete, Import, Export, Reply, Assign, Receive, Administer}
+}
+
+// verbCount is how many verbs there are.
+const verbCount = 10
+
+// place is the verb's place in Verbs, -1 for what is no verb.
+func (v Verb) place() int {
+	switch v {
+	case See:
+		return 0
+	case Create:
+		return 1
+	case Change:
+		return 2
+	case Delete:
+		return 3
+	case Import:
+		return 4
+	case Export:
+		return 5
+	case Reply:
+		return 6
+	case Assign:
+		return 7
+	case Receive:
+		return 8
+	case Administer:
+		return 9
+	}
+	return -1
+}
+
+// ofRecord tells whether the verb is done to a record that is there: it then reaches no further than See does, and can
+// have a condition.
+func (v Verb) ofRecord() bool {
+	switch v {
+	case See, Change, Delete, Export, Reply, Assign:
+		return true
+	}
+	return false
+}
 
 // Scope is how far a permission reaches.
 type Scope int
@@ -45,6 +87,7 @@ type Scope int
 const (
 	None Scope = iota // refused
 	Own               // records that are the actor's
+	Team              // records of the members of the actor's team, and his own
 	All
 )
 
@@ -60,13 +103,14 @@ const (
 	System  Role = "system" // the appliance itself: jobs, local commands, plugin host
 )
 
-// Roles lists the roles that an account may have.
+// Roles lists the built-in roles that an account may have. Gate.Roles lists the office's own.
 func Roles() []Role { return []Role{Owner, Manager, Agent, Viewer} }
 
 // Actor is who acts: a person, a token, a plugin, or the appliance itself.
 type Actor struct {
 	ID   string // account id for people and their tokens, "plugin:<id>", or "system"
 	Role Role
+	Team string // id of the account's team, "" for none; what it grants is decided by what Gate.SetTeams said last
 	Name string // for people to read
 	Lang string // language of the pages: he, ru, en
 }
@@ -88,152 +132,33 @@ func ActorFrom(ctx context.Context) Actor {
 }
 
 // Object is what an actor wants to act on. Owners are the accounts whose it is: its own owner and those of the records
-// it hangs on. Without an Entity's record in question (a list, a count), ask Scope.
+// it hangs on. Without an Entity's record in question (a list, a count), ask Scope or Filter.
 type Object struct {
 	Entity string
 	ID     string
 	Owners []string
+	Shares []Share
+	// Meets tells whether the record meets a condition in the filter language. It is asked only where the actor's role
+	// has one; a condition that cannot be read is not met, and nil meets none.
+	Meets func(condition string) bool
 }
 
-//go:embed policy.csv
-var policyText string
-
-const modelText = `
-[request_definition]
-r = role, entity, verb, scope
-[policy_definition]
-p = role, entity, verb, scope
-[policy_effect]
-e = some(where (p.eft == allow))
-[matchers]
-m = r.role == p.role && (p.entity == "*" || r.entity == p.entity) && (p.verb == "*" || r.verb == p.verb) && r.scope == p.scope
-`
-
-// Gate answers whether an actor may act. It is safe for use from any goroutine.
-type Gate struct {
-	mu       sync.RWMutex
-	enforcer *casbin.Enforcer
-	decided  map[question]Scope
+// Share is the loan of one record to somebody whose it is not: he sees it and, with Change, changes it and replies.
+// It reaches those only whose role has the verb for some records of the entity.
+type Share struct {
+	Subject string // an account's id, or TeamSubject of a team
+	Change  bool
 }
 
-type question struct {
-	role   Role
-	entity string
-	verb   Verb
-}
+// TeamSubject is the subject under which a share with a whole team stands.
+func TeamSubject(team string) string { return "team:" + team }
 
-// NewGate makes the gate of the built-in policy.
-func NewGate() (*Gate, error) {
-	m, err := model.NewModelFromString(modelText)
-	if err != nil {
-		return nil, fmt.Errorf("read access model: %w", err)
+// lends tells whether one of the shares gives one of the subjects the verb.
+func lends(shares []Share, verb Verb, subjects ...string) bool {
+	if verb != See && verb != Change && verb != Reply {
+		return false
 	}
-	enforcer, err := casbin.NewEnforcer(m)
-	if err != nil {
-		return nil, fmt.Errorf("make enforcer: %w", err)
-	}
-	for number, line := range strings.Split(policyText, "\n") {
-		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		parts := strings.Split(line, ",")
-		for i := range parts {
-			parts[i] = strings.TrimSpace(parts[i])
-		}
-		if len(parts) != 5 || parts[0] != "p" {
-			return nil, fmt.Errorf("policy line %d: %q is not p, role, entity, verb, scope", number+1, line)
-		}
-		if _, err := enforcer.AddPolicy(parts[1], parts[2], parts[3], parts[4]); err != nil {
-			return nil, fmt.Errorf("policy line %d: %w", number+1, err)
-		}
-	}
-	return &Gate{enforcer: enforcer, decided: map[question]Scope{}}, nil
-}
-
-// Scope says how far the actor's permission for verb on entity reaches.
-func (g *Gate) Scope(ctx context.Context, verb Verb, entity string) Scope {
-	return g.decide(question{ActorFrom(ctx).Role, entity, verb})
-}
-
-func (g *Gate) decide(q question) Scope {
-	if q.role == System {
-		return All
-	}
-	g.mu.RLock()
-	scope, ok := g.decided[q]
-	g.mu.RUnlock()
-	if ok {
-		return scope
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, try := range []struct {
-		name  string
-		scope Scope
-	}{{"all", All}, {"own", Own}} {
-		granted, err := g.enforcer.Enforce(string(q.role), q.entity, string(q.verb), try.name)
-		if err == nil && granted {
-			scope = try.scope
-			break
-		}
-	}
-	g.decided[q] = scope
-	return scope
-}
-
-// Allowed tells whether the actor may do verb to the object.
-func (g *Gate) Allowed(ctx context.Context, verb Verb, o Object) bool {
-	switch g.Scope(ctx, verb, o.Entity) {
-	case All:
-		return true
-	case Own:
-		id := ActorFrom(ctx).ID
-		return id != "" && slices.Contains(o.Owners, id)
-	}
-	return false
-}
-
-// Require refuses what is not allowed. An object that the actor may not even see is NotFound; one he sees but may not
-// act on is Forbidden. Without an actor it is Unauthenticated.
-func (g *Gate) Require(ctx context.Context, verb Verb, o Object) error {
-	if g.Allowed(ctx, verb, o) {
-		return nil
-	}
-	if ActorFrom(ctx).ID == "" {
-		return fault.New(fault.Unauthenticated, "access.sign-in")
-	}
-	if o.ID != "" && !g.Allowed(ctx, See, o) {
-		return fault.Missing(o.Entity, o.ID)
-	}
-	return fault.New(fault.Forbidden, "access.forbidden", "permission", string(verb)+":"+o.Entity)
-}
-
-// Filter is what of an entity an actor may see in lists, counts and searches.
-type Filter struct {
-	All   bool
-	Owner string // when not All: only records whose it is; "" is nobody's
-}
-
-// Filter gives the actor's filter for an entity. Someone who may see nothing at all gets a Forbidden fault.
-func (g *Gate) Filter(ctx context.Context, entity string) (Filter, error) {
-	switch g.Scope(ctx, See, entity) {
-	case All:
-		return Filter{All: true}, nil
-	case Own:
-		if id := ActorFrom(ctx).ID; id != "" {
-			return Filter{Owner: id}, nil
-		}
-	}
-	return Filter{}, g.Require(ctx, See, Object{Entity: entity})
-}
-
-// ErrNoRole is what ParseRole answers to a name that is no role.
-var ErrNoRole = errors.New("no such role")
-
-// ParseRole reads the name of a role that an account may have.
-func ParseRole(name string) (Role, error) {
-	if slices.Contains(Roles(), Role(name)) {
-		return Role(name), nil
-	}
-	return "", fault.Wrap(ErrNoRole, fault.Invalid, "role.unknown", "role", name)
+	return slices.ContainsFunc(shares, func(s Share) bool {
+		return (verb == See || s.Change) && s.Subject != "" && slices.Contains(subjects, s.Subject)
+	})
 }

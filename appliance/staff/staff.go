@@ -43,6 +43,7 @@ type Account struct {
 	Email    string      `json:"email"`
 	Name     string      `json:"name"`
 	Role     access.Role `json:"role"`
+	Team     string      `json:"team,omitempty"`
 	Lang     string      `json:"lang"`
 	Password string      `json:"password,omitempty"` // PHC string of argon2id; emptied before it leaves the room
 	Disabled bool        `json:"disabled,omitempty"`
@@ -51,7 +52,7 @@ type Account struct {
 
 // Actor is the account as access knows it.
 func (a Account) Actor() access.Actor {
-	return access.Actor{ID: a.ID, Role: a.Role, Name: a.Name, Lang: a.Lang}
+	return access.Actor{ID: a.ID, Role: a.Role, Team: a.Team, Name: a.Name, Lang: a.Lang}
 }
 
 // Room keeps the accounts of a store.
@@ -107,7 +108,7 @@ func (r *Room) draft(d Draft) (Account, error) {
 	if len(d.Password) > 1000 {
 		wrong = append(wrong, fault.Field{Name: "password", Key: "field.too-long", Params: map[string]string{"limit": "1000"}})
 	}
-	if _, err := access.ParseRole(string(d.Role)); err != nil {
+	if _, err := r.gate.ParseRole(string(d.Role)); err != nil {
 		wrong = append(wrong, fault.Field{Name: "role", Key: "role.unknown", Params: map[string]string{"role": string(d.Role)}})
 	}
 	if d.Lang == "" {

@@ -1,0 +1,224 @@
+package access
+
+import (
+	"cmp"
+	_ "embed"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/casbin/casbin/v2"
+	"github.com/casbin/casbin/v2/model"
+)
+
+//go:embed policy.csv
+var builtinText string
+
+// modelText is of one role. Rules are in the order in which they count, so the first that speaks of the question
+// answers it: what it grants stands in the role's list of grants under its number, and no text of an office is ever
+// part of an expression.
+const modelText = `
+[request_definition]
+r = entity, verb
+[policy_definition]
+p = entity, verb, number
+[policy_effect]
+e = some(where (p.eft == allow))
+[matchers]
+m = (p.entity == "*" || r.entity == p.entity) && (p.verb == "*" || r.verb == p.verb)
+`
+
+// policy is the built-in roles and one version of the office's own. It is never changed, only replaced.
+type policy struct {
+	number uint64
+	office []Rules
+	roles  map[Role]*role
+}
+
+func newPolicy(number uint64, office []Rules) (*policy, error) {
+	builtin, err := builtinGrants()
+	if err != nil {
+		return nil, err
+	}
+	p := &policy{number: number, office: office, roles: map[Role]*role{}}
+	for name, grants := range builtin {
+		p.roles[name] = newRole(ordered(grants), nil)
+	}
+	for _, r := range office {
+		p.roles[r.Name] = newRole(append(ordered(r.Grants), ordered(builtin[r.Base])...), r.Fields)
+	}
+	return p, nil
+}
+
+// builtinGrants reads the text of the built-in roles.
+func builtinGrants() (map[Role][]Grant, error) {
+	grants := map[Role][]Grant{}
+	for number, line := range strings.Split(builtinText, "\n") {
+		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		parts := strings.Split(line, ",")
+		for i := range parts {
+			parts[i] = strings.TrimSpace(parts[i])
+		}
+		if len(parts) != 5 || parts[0] != "p" {
+			return nil, fmt.Errorf("policy line %d: %q is not p, role, entity, verb, scope", number+1, line)
+		}
+		g := Grant{Entity: parts[2], Verb: Verb(parts[3])}
+		if err := g.Scope.UnmarshalText([]byte(parts[4])); err != nil {
+			return nil, fmt.Errorf("policy line %d: %w", number+1, err)
+		}
+		if wrong := g.wrong(); wrong != "" {
+			return nil, fmt.Errorf("policy line %d: %s", number+1, wrong)
+		}
+		grants[Role(parts[1])] = append(grants[Role(parts[1])], g)
+	}
+	return grants, nil
+}
+
+// ordered puts the grants that say more exactly what they are about first: entity and verb, then any verb of the
+// entity, then the verb of any entity, then all.
+func ordered(grants []Grant) []Grant {
+	grants = slices.Clone(grants)
+	vague := func(g Grant) (n int) {
+		if g.Entity == wildcard {
+			n += 2
+		}
+		if g.Verb == wildcard {
+			n++
+		}
+		return n
+	}
+	slices.SortStableFunc(grants, func(a, b Grant) int { return cmp.Compare(vague(a), vague(b)) })
+	return grants
+}
+
+// wildcard is what stands in a grant for each entity or verb.
+const wildcard = "*"
+
+// decision is what a role may do with a verb on an entity.
+type decision struct {
+	scope Scope
+	where string
+}
+
+// role decides for one role and remembers what it decided: a cell for each verb of each entity that its grants name
+// and of one that they do not, so that questions about made-up names take no memory.
+type role struct {
+	grants   []Grant
+	fields   map[string]*Fields
+	entities map[string]int // place of the cells; 0 is of those not named
+	decided  []atomic.Pointer[decision]
+
+	ask    sync.Mutex
+	engine *casbin.Enforcer
+}
+
+func newRole(grants []Grant, rules []FieldRule) *role {
+	r := &role{grants: grants, fields: map[string]*Fields{}, entities: map[string]int{}}
+	for _, g := range grants {
+		if _, known := r.entities[g.Entity]; !known && g.Entity != wildcard {
+			r.entities[g.Entity] = len(r.entities) + 1
+		}
+	}
+	r.decided = make([]atomic.Pointer[decision], (len(r.entities)+1)*verbCount)
+	for _, rule := range rules {
+		if r.fields[rule.Entity] == nil {
+			r.fields[rule.Entity] = &Fields{rights: map[string]Right{}}
+		}
+		r.fields[rule.Entity].rights[rule.Field] = rule.Right
+	}
+	return r
+}
+
+func (r *role) decide(verb Verb, entity string) decision {
+	place := verb.place()
+	if place < 0 {
+		return decision{}
+	}
+	at := r.entities[entity]
+	cell := &r.decided[at*verbCount+place]
+	if known := cell.Load(); known != nil {
+		return *known
+	}
+	if at == 0 {
+		entity = "" // no grant names it: they all get the answer of one
+	}
+	d, err := r.granted(verb, entity)
+	if err != nil {
+		return decision{}
+	}
+	if verb != See && verb.ofRecord() {
+		see := r.decide(See, entity)
+		d.scope = min(d.scope, see.scope)
+		d.where = both(see.where, d.where)
+	}
+	if d.scope == None {
+		d.where = ""
+	}
+	cell.Store(&d)
+	return d
+}
+
+// both joins two conditions. Each was parsed by itself when it was set, so no parenthesis in one can reach the other.
+func both(a, b string) string {
+	switch {
+	case a == "" || a == b:
+		return b
+	case b == "":
+		return a
+	}
+	return "(" + a + ") and (" + b + ")"
+}
+
+// granted asks the engine which grant speaks of the verb on the entity.
+func (r *role) granted(verb Verb, entity string) (decision, error) {
+	r.ask.Lock()
+	defer r.ask.Unlock()
+	if len(r.grants) == 0 {
+		return decision{}, nil
+	}
+	if r.engine == nil {
+		engine, err := newEngine(r.grants)
+		if err != nil {
+			return decision{}, err
+		}
+		r.engine = engine
+	}
+	found, rule, err := r.engine.EnforceEx(entity, string(verb))
+	if err != nil || !found {
+		return decision{}, err
+	}
+	number, err := strconv.Atoi(rule[2])
+	if err != nil {
+		return decision{}, err
+	}
+	g := r.grants[number]
+	d := decision{scope: g.Scope}
+	if verb.ofRecord() {
+		d.where = g.Where
+	}
+	return d, nil
+}
+
+func newEngine(grants []Grant) (*casbin.Enforcer, error) {
+	m, err := model.NewModelFromString(modelText)
+	if err != nil {
+		return nil, fmt.Errorf("read access model: %w", err)
+	}
+	engine, err := casbin.NewEnforcer(m)
+	if err != nil {
+		return nil, fmt.Errorf("make enforcer: %w", err)
+	}
+	rules := make([][]string, len(grants))
+	for i, g := range grants {
+		rules[i] = []string{g.Entity, string(g.Verb), strconv.Itoa(i)}
+	}
+	if _, err := engine.AddPolicies(rules); err != nil {
+		return nil, fmt.Errorf("add grants: %w", err)
+	}
+	return engine, nil
+}
