@@ -32,17 +32,18 @@ const (
 	Export     Verb = "export"
 	Reply      Verb = "reply"
 	Assign     Verb = "assign"
+	ShareIt    Verb = "share" // lend one record to somebody whose it is not
 	Receive    Verb = "receive"    // hand in what a channel brought
 	Administer Verb = "administer" // of the entities "office" (plugins, backup, roles), "staff" and "schema"
 )
 
 // Verbs lists all verbs.
 func Verbs() []Verb {
-	return []Verb{See, Create, Change, Delete, Import, Export, Reply, Assign, Receive, Administer}
+	return []Verb{See, Create, Change, Delete, Import, Export, Reply, Assign, ShareIt, Receive, Administer}
 }
 
 // verbCount is how many verbs there are.
-const verbCount = 10
+const verbCount = 11
 
 // place is the verb's place in Verbs, -1 for what is no verb.
 func (v Verb) place() int {
@@ -63,10 +64,12 @@ func (v Verb) place() int {
 		return 6
 	case Assign:
 		return 7
-	case Receive:
+	case ShareIt:
 		return 8
-	case Administer:
+	case Receive:
 		return 9
+	case Administer:
+		return 10
 	}
 	return -1
 }
@@ -75,7 +78,7 @@ func (v Verb) place() int {
 // have a condition.
 func (v Verb) ofRecord() bool {
 	switch v {
-	case See, Change, Delete, Export, Reply, Assign:
+	case See, Change, Delete, Export, Reply, Assign, ShareIt:
 		return true
 	}
 	return false

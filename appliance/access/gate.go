@@ -139,8 +139,8 @@ func (g *Gate) principals(id string, scope Scope) []string {
 	return []string{id, TeamSubject(team)}
 }
 
-// Mates lists the accounts of the actor's team, himself among them; himself alone when he is in none.
-func (g *Gate) Mates(ctx context.Context) []string {
+// Members lists the accounts of the actor's team, himself among them; himself alone when he is in none.
+func (g *Gate) Members(ctx context.Context) []string {
 	id := ActorFrom(ctx).ID
 	t := g.teams.Load()
 	if team := t.of[id]; team != "" {
