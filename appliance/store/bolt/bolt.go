@@ -4,8 +4,11 @@
 // what store.DB promises; Updates that come while another is being written to disk are written together after it, so
 // that a hundred writers pay for a few syncs, and a lone writer waits for nobody.
 //
-// It will not set NoSync or NoFreelistSync: the first loses acknowledged data in a power cut, the second makes
-// opening slower with every customer and was measured to win nothing.
+// OpenFormat takes a file of an older format to the newest by a copy beside it (see there): beside karov.db may lie
+// karov.db.migrating, a copy at work, and karov.db.format-N, the file as it was.
+//
+// It will not set NoSync, but for a copy on which nobody relies until it is synced, nor NoFreelistSync: the first loses
+// acknowledged data in a power cut, the second makes opening slower with every customer and was measured to win nothing.
 package bolt
 
 import (
@@ -35,6 +38,8 @@ const addressSpace = 16 << 30
 // DB is an open BoltDB file.
 type DB struct {
 	bolt *bbolt.DB
+	file *os.File // the open file, which keeps the lock
+	path string
 
 	mu      sync.Mutex
 	waiting []*request
@@ -45,15 +50,26 @@ var _ store.DB = (*DB)(nil)
 
 // Open opens the file, making it where there is none, readable by its owner only. A file that another process holds is
 // an Unavailable fault "store.in-use" after a short wait; one that is not a store is Invalid "store.damaged".
-func Open(path string) (*DB, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+func Open(path string) (*DB, error) { return open(path, false) }
+
+// open opens the file. Unsynced is for copies on which nobody relies.
+func open(path string, unsynced bool) (*DB, error) {
+	d := &DB{path: path}
+	var err error
+	d.bolt, err = bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:         500 * time.Millisecond,
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: addressSpace,
+		NoSync:          unsynced,
+		NoGrowSync:      unsynced,
+		OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+			d.file, err = os.OpenFile(name, flag, mode)
+			return d.file, err
+		},
 	})
 	switch {
 	case err == nil:
-		return &DB{bolt: db}, nil
+		return d, nil
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fault.Wrap(err, fault.Unavailable, "store.in-use", "path", path)
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
@@ -87,22 +103,26 @@ func (d *DB) Copy(ctx context.Context, w io.Writer) (n int64, err error) {
 	return n, err
 }
 
-// Check implements store.DB.
+// Check implements store.DB. It holds the pen meanwhile, since bbolt's checker reads the list of free pages, which a
+// writer changes.
 func (d *DB) Check(ctx context.Context) error {
-	return d.bolt.View(func(btx *bbolt.Tx) error {
-		var first error
-		for err := range btx.Check() { // drained to the end: bbolt's checker blocks otherwise
-			if first == nil {
-				first = fault.Wrap(err, fault.Invalid, "store.damaged", "what", d.bolt.Path())
-			}
+	btx, err := d.bolt.Begin(true)
+	if err != nil {
+		return fmt.Errorf("check store: %w", diskFault(err))
+	}
+	defer func() { _ = btx.Rollback() }() // nothing was written
+	var first error
+	for err := range btx.Check() { // drained to the end: bbolt's checker blocks otherwise
+		if first == nil {
+			first = fault.Wrap(err, fault.Invalid, "store.damaged", "what", d.path)
 		}
-		return errors.Join(first, ctx.Err())
-	})
+	}
+	return errors.Join(first, ctx.Err())
 }
 
 // Size implements store.DB.
 func (d *DB) Size() int64 {
-	info, err := os.Stat(d.bolt.Path())
+	info, err := os.Stat(d.path)
 	if err != nil {
 		return 0
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/karov-crm/karov/appliance/store/storetest"
 )
 
-func open(dir string) (store.DB, error) { return Open(filepath.Join(dir, "karov.db")) }
+func openIn(dir string) (store.DB, error) { return Open(filepath.Join(dir, "karov.db")) }
 
-func TestContract(t *testing.T) { storetest.Run(t, open) }
+func TestContract(t *testing.T) { storetest.Run(t, openIn) }
 
 func TestSecondOwnerIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "karov.db")
@@ -50,7 +50,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatalf("mount a small disk: %v", err)
 	}
 	defer func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }()
-	db, err := open(dir)
+	db, err := openIn(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestFullDisk(t *testing.T) {
 func BenchmarkUpdate(b *testing.B) {
 	for _, writers := range []int{1, 32} {
 		b.Run(fmt.Sprint(writers), func(b *testing.B) {
-			db, err := open(b.TempDir())
+			db, err := openIn(b.TempDir())
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/store"
 )
 
@@ -435,19 +436,41 @@ func testPrepare(t *testing.T, open Opener) {
 	must(t, err)
 	defer db.Close()
 	must(t, store.Prepare(t.Context(), db, nil))
+	name := identity(t, db)
 	add := func(key string) store.Migration {
-		return func(tx store.Tx) error { tx.Bucket("m").Put([]byte(key), nil); return nil }
+		return func(ctx context.Context, db store.DB, progress store.Progress) error {
+			progress(1, 2)
+			return db.Update(ctx, func(tx store.Tx) error { tx.Bucket("m").Put([]byte(key), nil); return nil })
+		}
 	}
-	failing := func(store.Tx) error { return errors.New("cannot") }
-	if err := store.Prepare(t.Context(), db, []store.Migration{add("1"), failing}); err == nil {
-		t.Fatal("a failed migration was taken for done")
+	failing := func(context.Context, store.DB, store.Progress) error { return errors.New("cannot") }
+	var heard []string
+	must(t, store.Migrate(t.Context(), db, []store.Migration{add("1"), add("2")}, func(format int, done, of int64) {
+		heard = append(heard, fmt.Sprint(format, done, of))
+	}))
+	if !slices.Equal(heard, []string{"2 1 2", "3 1 2"}) {
+		t.Errorf("heard of the migration: %q", heard)
 	}
-	absent(t, db, "m", "1")
-	must(t, store.Prepare(t.Context(), db, []store.Migration{add("1"), add("2")}))
 	must(t, store.Prepare(t.Context(), db, []store.Migration{failing, failing}))
 	want(t, db, "m", "1", "")
 	want(t, db, "m", "2", "")
-	if err := store.Prepare(t.Context(), db, nil); err == nil {
-		t.Fatal("an older program opened newer data")
+	if got := identity(t, db); got != name || len(got) != 32 {
+		t.Errorf("the store was %q and is %q", name, got)
 	}
+	if err := store.Prepare(t.Context(), db, nil); fault.Of(err).Key != "store.too-new" {
+		t.Fatalf("an older program opened newer data: %v", err)
+	}
+	third := []store.Migration{failing, failing, failing}
+	if err := store.Prepare(t.Context(), db, third); err == nil {
+		t.Fatal("a failed migration was taken for done")
+	}
+	if err := store.Prepare(t.Context(), db, third); fault.Of(err).Key != "store.damaged" {
+		t.Fatalf("data that a migration left half done was opened: %v", err)
+	}
+}
+
+func identity(t *testing.T, db store.DB) (name string) {
+	t.Helper()
+	must(t, db.View(t.Context(), func(tx store.Tx) error { name = store.Identity(tx); return nil }))
+	return name
 }
