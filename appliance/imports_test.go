@@ -38,6 +38,8 @@ var sideways = []struct{ from, to, reason string }{
 	{"journal", "access", "a fact names its actor"},
 	{"search", "access", "lookup finds only what the actor may see"},
 	{"job", "access", "work is done as the appliance"},
+	{"schema", "access", "a change of the schema asks for permission"},
+	{"schema", "journal", "each change of the schema is a fact"},
 	{"record", "schema", "records are made of its fields"},
 	{"record", "journal", "each write is a fact"},
 	{"record", "access", "each door asks for permission"},

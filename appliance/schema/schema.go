@@ -1,16 +1,22 @@
 // Package schema says what kinds of record there are: entities and their fields.
 //
-// Each room declares the entities it owns in Go; record reads and writes records by them, so that a list, a card, the
-// API, an import and a backup need no code per entity. A field's number is what stands in a stored record: it is given
-// once and never used again, also when the field is gone.
+// Each room declares the entities it owns in Go; the office adds its own entities, fields, choices and names to them
+// while everything runs, and a Registry keeps what it added. Record reads and writes records by them, so that a list, a
+// card, the API, an import and a backup need no code per entity. A field's number is what stands in a stored record: it
+// is given once and never used again, also when the field is gone.
 //
-// It owns no bucket yet, since all entities are built in; New refuses a set that contradicts itself. It will not hold
-// data or texts: an entity's and a field's names on screen are keys "entity.<name>" and "field.<entity>.<name>".
+// It owns the bucket schema.versions (each version of what the office added, and which is the newest) and the facts
+// schema.changed and schema.reverted. What is stored is the difference to the built-in set, so that a newer program
+// brings its new built-in fields to an older store. Where one has the name of an office's own field, the built-in one
+// gets the name, and the office's keeps its number and goes on as <name>_custom; an office's entity that becomes built
+// in is taken over with its fields, because its records lie under its name.
+//
+// It promises that no change drops data: what is taken back is hidden. A set that contradicts itself is refused, by New
+// and by Change alike. It will not hold data; a built-in entity's and field's names on screen are keys "entity.<name>"
+// and "field.<entity>.<name>" unless the office named them otherwise.
 package schema
 
 import (
-	"fmt"
-	"regexp"
 	"slices"
 )
 
@@ -39,7 +45,11 @@ const (
 )
 
 // FirstField is the lowest number a field may have; those below are the record's own (version, times, authors).
-const FirstField = 16
+// FirstCustom is the lowest of an office's own field; built-in ones stay below it.
+const (
+	FirstField  = 16
+	FirstCustom = 1000
+)
 
 // Field is one field of an entity.
 type Field struct {
@@ -84,10 +94,15 @@ type Entity struct {
 	Plurals map[string]string // the same, of many
 
 	Timeline bool // its records stand on their customer's timeline; Contact must be an indexed link
+
+	index map[string]int // of Fields by name
 }
 
 // Field finds a field by name, nil where there is none.
 func (e *Entity) Field(name string) *Field {
+	if i, ok := e.index[name]; ok && i < len(e.Fields) && e.Fields[i].Name == name {
+		return &e.Fields[i]
+	}
 	for i := range e.Fields {
 		if e.Fields[i].Name == name {
 			return &e.Fields[i]
@@ -96,29 +111,50 @@ func (e *Entity) Field(name string) *Field {
 	return nil
 }
 
-// Schema is the set of entities.
-type Schema struct {
-	entities []*Entity
-	byName   map[string]*Entity
+// Numbered finds a field by its number, nil where there is none.
+func (e *Entity) Numbered(number int) *Field {
+	for i := range e.Fields {
+		if e.Fields[i].Number == number {
+			return &e.Fields[i]
+		}
+	}
+	return nil
 }
 
-// New makes a schema of entities. A set that contradicts itself is an error that says where.
+// Schema is the set of entities at one moment. Nothing changes it.
+type Schema struct {
+	version  uint64
+	entities []*Entity
+	byName   map[string]*Entity
+	layer    *layer   // what the office added, nil for nothing
+	dormant  []string // entity.field of what it added and this program cannot use
+}
+
+// New makes a schema of entities, of version 1. A set that contradicts itself is an Invalid fault that says where.
 func New(entities ...Entity) (*Schema, error) {
-	s := &Schema{byName: map[string]*Entity{}}
+	s := &Schema{version: 1, byName: map[string]*Entity{}}
 	for _, e := range entities {
 		if s.byName[e.Name] != nil {
-			return nil, fmt.Errorf("entity %s is declared twice", e.Name)
+			return nil, contradiction("schema.twice", &e, nil)
+		}
+		e.Fields = slices.Clone(e.Fields)
+		e.index = make(map[string]int, len(e.Fields))
+		for i := range e.Fields {
+			e.index[e.Fields[i].Name] = i
 		}
 		s.byName[e.Name] = &e
 		s.entities = append(s.entities, &e)
 	}
 	for _, e := range s.entities {
 		if err := s.check(e); err != nil {
-			return nil, fmt.Errorf("entity %s: %w", e.Name, err)
+			return nil, err
 		}
 	}
 	return s, nil
 }
+
+// Version counts the changes the office made: 1 is the built-in set.
+func (s *Schema) Version() uint64 { return s.version }
 
 // Entity finds an entity by name, nil where there is none.
 func (s *Schema) Entity(name string) *Entity { return s.byName[name] }
@@ -126,64 +162,6 @@ func (s *Schema) Entity(name string) *Entity { return s.byName[name] }
 // Entities lists all of them in the order in which they were declared.
 func (s *Schema) Entities() []*Entity { return slices.Clone(s.entities) }
 
-// A field's name has no dot, so that an entity's name, a dot and a field's name read in one way only.
-var (
-	nameShape  = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$`)
-	fieldShape = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-)
-
-func (s *Schema) check(e *Entity) error {
-	if !nameShape.MatchString(e.Name) {
-		return fmt.Errorf("%q is not a name", e.Name)
-	}
-	numbers, names := map[int]bool{}, map[string]bool{}
-	for _, f := range e.Fields {
-		if err := s.checkField(f); err != nil {
-			return fmt.Errorf("field %s: %w", f.Name, err)
-		}
-		if numbers[f.Number] || names[f.Name] {
-			return fmt.Errorf("field %s: its number %d or name is taken", f.Name, f.Number)
-		}
-		numbers[f.Number], names[f.Name] = true, true
-	}
-	for _, role := range []struct {
-		name, field string
-		takes       Type
-	}{{"title", e.Title, Text}, {"owner", e.Owner, Staff}, {"via", e.Via, Link}, {"contact", e.Contact, Link}} {
-		if role.field == "" || role.name == "contact" && role.field == "id" {
-			continue
-		}
-		if f := e.Field(role.field); f == nil || f.Type != role.takes || f.Many {
-			return fmt.Errorf("its %s %q is not one %s of it", role.name, role.field, role.takes)
-		}
-	}
-	if f := e.Field(e.Contact); e.Timeline && (f == nil || !f.Indexed) {
-		return fmt.Errorf("it is on the timeline, but its contact is no indexed link")
-	}
-	return nil
-}
-
-// isText tells whether a type is kept as text, of which a record can hold many.
-func isText(t Type) bool {
-	return slices.Contains([]Type{Text, LongText, Choice, Date, Phone, Email, Staff}, t)
-}
-
-func (s *Schema) checkField(f Field) error {
-	switch {
-	case f.Number < FirstField || f.Number > 1<<28:
-		return fmt.Errorf("number %d is out of range", f.Number)
-	case !fieldShape.MatchString(f.Name):
-		return fmt.Errorf("%q is not a name", f.Name)
-	case !isText(f.Type) && !slices.Contains([]Type{Number, YesNo, Time, Link, Data}, f.Type):
-		return fmt.Errorf("%q is no type", f.Type)
-	case f.Many && !isText(f.Type):
-		return fmt.Errorf("a record cannot hold many of %s", f.Type)
-	case f.Type == Choice && len(f.Choices) == 0:
-		return fmt.Errorf("a choice of nothing")
-	case f.Type == Link && s.byName[f.Target] == nil:
-		return fmt.Errorf("links to %q, which is no entity", f.Target)
-	case f.Indexed && slices.Contains([]Type{LongText, Number, YesNo, Data}, f.Type):
-		return fmt.Errorf("a %s cannot be indexed", f.Type)
-	}
-	return nil
-}
+// Dormant lists the office's fields and entities that this program cannot use, as entity.field: an older program than the
+// one that made them, or one that lacks an entity they link to. They are kept, with all that records hold of them.
+func (s *Schema) Dormant() []string { return slices.Clone(s.dormant) }

@@ -1,0 +1,242 @@
+package schema
+
+import (
+	"encoding/json"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/karov-crm/karov/appliance/fault"
+)
+
+// build puts a layer over the built-in set. With lenient, what of the layer contradicts the set is left out and named as
+// dormant, so that any program starts over any store; else it is refused.
+func build(builtin []Entity, l *layer, version uint64, lenient bool) (*Schema, error) {
+	b := builder{names: map[string]bool{}, original: map[string]Field{}}
+	for _, e := range builtin {
+		b.add(b.changed(e, l.entity(e.Name)))
+	}
+	for _, e := range l.Entities {
+		switch {
+		case b.names[e.Name]:
+		case e.Custom:
+			b.add(b.changed(Entity{Name: e.Name, Custom: true}, e))
+		default:
+			b.dormant = append(b.dormant, e.Name)
+		}
+	}
+	for {
+		s, err := New(b.entities...)
+		if err == nil {
+			s.version, s.layer, s.dormant = version, l, b.dormant
+			return s, nil
+		}
+		if !lenient || !b.leaveOut(err) {
+			return nil, err
+		}
+	}
+}
+
+type builder struct {
+	entities []Entity
+	names    map[string]bool
+	original map[string]Field // of entity.field: a built-in one as it was before the office changed it
+	dormant  []string
+}
+
+func (b *builder) add(e Entity) {
+	b.entities = append(b.entities, e)
+	b.names[e.Name] = true
+}
+
+// changed is an entity with what the office changed of it. An own entity that became built in is an entity that got
+// fields.
+func (b *builder) changed(e Entity, l *entityLayer) Entity {
+	if l == nil {
+		return e
+	}
+	e.Labels, e.Plurals, e.Hidden = over(e.Labels, l.Labels), over(e.Plurals, l.Plurals), l.Hidden && (e.Custom || canHide(&e))
+	if e.Custom {
+		e.Title, e.Owner, e.Via, e.Contact, e.Timeline = l.Title, l.Owner, l.Via, l.Contact, l.Timeline
+	}
+	e.Fields = slices.Clone(e.Fields)
+	for _, change := range l.Fields {
+		if change.Number != 0 {
+			continue
+		}
+		i := slices.IndexFunc(e.Fields, func(f Field) bool { return f.Name == change.Name })
+		if i < 0 {
+			b.dormant = append(b.dormant, e.Name+"."+change.Name)
+			continue
+		}
+		b.original[e.Name+"."+change.Name] = e.Fields[i]
+		f := changedField(e.Fields[i], change)
+		if plays(&e, f.Name) || f.Required || f.Closed {
+			f.Hidden = false
+		}
+		e.Fields[i] = f
+	}
+	for _, own := range l.Fields {
+		if own.Number != 0 {
+			f := changedField(Field{Number: own.Number, Custom: true, Type: own.Type, Many: own.Many, Target: own.Target,
+				Currency: own.Currency, Max: own.Max, Formula: own.Formula}, own)
+			f.Name = freeName(&e, own.Name)
+			e.Fields = append(e.Fields, f)
+		}
+	}
+	return e
+}
+
+// freeName is the name of an own field: another where a newer program has a built-in field of that name.
+func freeName(e *Entity, name string) string {
+	taken := func(name string) bool {
+		return slices.ContainsFunc(e.Fields, func(f Field) bool { return f.Name == name })
+	}
+	if !taken(name) {
+		return name
+	}
+	free := name + "_custom"
+	for n := 2; taken(free); n++ {
+		free = name + "_custom" + strconv.Itoa(n)
+	}
+	return free
+}
+
+func changedField(f Field, l *fieldLayer) Field {
+	if f.Name == "" {
+		f.Name = l.Name
+	}
+	f.Labels, f.Hidden = over(f.Labels, l.Labels), l.Hidden
+	f.Retired = slices.Clone(f.Retired)
+	for _, choice := range l.Choices {
+		f.Choices, f.Retired = setIn(f.Choices, choice, true), setIn(f.Retired, choice, false)
+	}
+	for _, choice := range l.Retired {
+		f.Choices, f.Retired = setIn(f.Choices, choice, false), setIn(f.Retired, choice, true)
+	}
+	if len(l.ChoiceLabels) > 0 {
+		labels := maps.Clone(f.ChoiceLabels)
+		if labels == nil {
+			labels = map[string]map[string]string{}
+		}
+		for choice, texts := range l.ChoiceLabels {
+			labels[choice] = over(labels[choice], texts)
+		}
+		f.ChoiceLabels = labels
+	}
+	for _, mark := range marksOf(&f, l) {
+		if mark.changed != nil && *mark.changed != nil {
+			*mark.field = **mark.changed
+		}
+	}
+	if l.Default != nil {
+		value, ok := decodeDefault(l.Default)
+		if ok {
+			f.Default = value
+		}
+	}
+	return f
+}
+
+// mark is one yes-no property of a field and where the layer keeps it.
+type mark struct {
+	name    string
+	field   *bool
+	changed **bool
+}
+
+func marksOf(f *Field, l *fieldLayer) []mark {
+	return []mark{
+		{"required", &f.Required, &l.Required}, {"indexed", &f.Indexed, &l.Indexed}, {"unique", &f.Unique, &l.Unique},
+		{"searched", &f.Searched, &l.Searched}, {"sensitive", &f.Sensitive, &l.Sensitive},
+	}
+}
+
+// decodeDefault gives a default in the form that Field has it, nil for null.
+func decodeDefault(raw json.RawMessage) (any, bool) {
+	var value any
+	if err := json.Unmarshal(raw, &value); err != nil {
+		return nil, false
+	}
+	return plainDefault(value), true
+}
+
+// plainDefault makes a list of texts of what JSON gave as a list of anything.
+func plainDefault(value any) any {
+	list, ok := value.([]any)
+	if !ok {
+		return value
+	}
+	texts := make([]string, len(list))
+	for i, item := range list {
+		if texts[i], ok = item.(string); !ok {
+			return value
+		}
+	}
+	return texts
+}
+
+func over(base, changes map[string]string) map[string]string {
+	if len(changes) == 0 {
+		return base
+	}
+	both := maps.Clone(base)
+	if both == nil {
+		both = map[string]string{}
+	}
+	maps.Copy(both, changes)
+	return both
+}
+
+// plays tells whether a field is one by which its entity works: its title, owner, customer or the record it hangs on.
+func plays(e *Entity, field string) bool {
+	return field != "" && slices.ContainsFunc(roles(e), func(r role) bool { return r.field == field })
+}
+
+// canHide tells whether nothing stops when an entity is out of use: a room writes the closed fields of its own.
+func canHide(e *Entity) bool {
+	return !slices.ContainsFunc(e.Fields, func(f Field) bool { return f.Closed })
+}
+
+// leaveOut takes what an error of New names out of the office's part, and tells whether there was such a thing.
+func (b *builder) leaveOut(err error) bool {
+	where := fault.Of(err).Params
+	i := slices.IndexFunc(b.entities, func(e Entity) bool { return e.Name == where["entity"] })
+	if i < 0 {
+		return false
+	}
+	e := &b.entities[i]
+	j := slices.IndexFunc(e.Fields, func(f Field) bool { return f.Name == where["field"] })
+	name := e.Name
+	if j >= 0 {
+		name += "." + e.Fields[j].Name
+	}
+	original, changed := b.original[name]
+	switch {
+	case j >= 0 && changed:
+		e.Fields[j] = original
+		delete(b.original, name)
+	case j >= 0 && e.Fields[j].Custom && !plays(e, e.Fields[j].Name):
+		e.Fields = slices.Delete(e.Fields, j, j+1)
+	case e.Custom:
+		name = e.Name
+		b.entities = slices.Delete(b.entities, i, i+1)
+	default:
+		return false
+	}
+	b.dormant = append(b.dormant, name)
+	return true
+}
+
+// jsonNames lists the members that a struct reads and writes.
+func jsonNames(pointer any) (names []string) {
+	t := reflect.TypeOf(pointer).Elem()
+	for i := range t.NumField() {
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
