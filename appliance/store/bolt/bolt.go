@@ -159,3 +159,6 @@ func (w writerUntil) Write(p []byte) (int, error) {
 	}
 	return w.w.Write(p)
 }
+
+// Engine is the bare engine beneath, for package floor alone: what goes through it is seen by no contract.
+func (d *DB) Engine() *bbolt.DB { return d.bolt }
