@@ -32,7 +32,7 @@ const (
 	Export     Verb = "export"
 	Reply      Verb = "reply"
 	Assign     Verb = "assign"
-	ShareIt    Verb = "share" // lend one record to somebody whose it is not
+	ShareIt    Verb = "share"      // lend one record to somebody whose it is not
 	Receive    Verb = "receive"    // hand in what a channel brought
 	Administer Verb = "administer" // of the entities "office" (plugins, backup, roles), "staff" and "schema"
 )

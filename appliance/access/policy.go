@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/casbin/casbin/v2"
@@ -105,17 +104,17 @@ type decision struct {
 	where string
 }
 
-// role decides for one role and remembers what it decided: a cell for each verb of each entity that its grants name
-// and of one that they do not, so that questions about made-up names take no memory.
+// role decides for one role and remembers what it decided: a cell for each entity that its grants name and one for all
+// others, so that questions about made-up names take no memory.
 type role struct {
 	grants   []Grant
 	fields   map[string]*Fields
-	entities map[string]int // place of the cells; 0 is of those not named
-	decided  []atomic.Pointer[decision]
-
-	ask    sync.Mutex
-	engine *casbin.Enforcer
+	entities map[string]int // place of the cell; 0 is of those not named
+	decided  []atomic.Pointer[verdict]
 }
+
+// verdict is what a role may do with an entity, by the verb's place.
+type verdict [verbCount]decision
 
 func newRole(grants []Grant, rules []FieldRule) *role {
 	r := &role{grants: grants, fields: map[string]*Fields{}, entities: map[string]int{}}
@@ -124,7 +123,7 @@ func newRole(grants []Grant, rules []FieldRule) *role {
 			r.entities[g.Entity] = len(r.entities) + 1
 		}
 	}
-	r.decided = make([]atomic.Pointer[decision], (len(r.entities)+1)*verbCount)
+	r.decided = make([]atomic.Pointer[verdict], len(r.entities)+1)
 	for _, rule := range rules {
 		if r.fields[rule.Entity] == nil {
 			r.fields[rule.Entity] = &Fields{rights: map[string]Right{}}
@@ -140,27 +139,83 @@ func (r *role) decide(verb Verb, entity string) decision {
 		return decision{}
 	}
 	at := r.entities[entity]
-	cell := &r.decided[at*verbCount+place]
-	if known := cell.Load(); known != nil {
-		return *known
+	v := r.decided[at].Load()
+	if v == nil {
+		var err error
+		if v, err = r.judge(at, entity); err != nil {
+			return decision{}
+		}
+		r.decided[at].Store(v) // another goroutine may have been first, with the same verdict
 	}
+	return v[place]
+}
+
+// judge decides about all verbs on an entity.
+func (r *role) judge(at int, entity string) (*verdict, error) {
 	if at == 0 {
-		entity = "" // no grant names it: they all get the answer of one
+		entity = "" // no grant names it: all such get the answer of one
 	}
-	d, err := r.granted(verb, entity)
+	speak := make([]Grant, 0, 16)
+	for _, g := range r.grants {
+		if g.Entity == entity || g.Entity == wildcard {
+			speak = append(speak, g)
+		}
+	}
+	v := &verdict{}
+	if len(speak) == 0 {
+		return v, nil
+	}
+	engine, err := newEngine(speak)
 	if err != nil {
-		return decision{}
+		return nil, err
 	}
-	if verb != See && verb.ofRecord() {
-		see := r.decide(See, entity)
-		d.scope = min(d.scope, see.scope)
-		d.where = both(see.where, d.where)
+	for place, verb := range Verbs() {
+		d, err := engine.granted(entity, verb)
+		if err != nil {
+			return nil, err
+		}
+		if verb.ofRecord() && verb != See { // which is the first
+			see := v[See.place()]
+			d.scope, d.where = min(d.scope, see.scope), both(see.where, d.where)
+		}
+		if d.scope == None || !verb.ofRecord() {
+			d.where = ""
+		}
+		v[place] = d
 	}
-	if d.scope == None {
-		d.where = ""
+	return v, nil
+}
+
+// within tells whether the role may do nothing that another may not: no verb further, no condition less, and it sees no
+// field that is hidden from the other.
+func (r *role) within(other *role) bool {
+	entities := map[string]bool{"": true}
+	for entity := range r.entities {
+		entities[entity] = true
 	}
-	cell.Store(&d)
-	return d
+	for entity := range other.entities {
+		entities[entity] = true
+	}
+	for entity := range entities {
+		for _, verb := range Verbs() {
+			mine, his := r.decide(verb, entity), other.decide(verb, entity)
+			if mine.scope > his.scope || mine.scope != None && his.where != "" && mine.where != his.where {
+				return false
+			}
+		}
+	}
+	for entity, fields := range other.fields {
+		if r.decide(See, entity).scope == None && r.decide(Create, entity).scope == None {
+			continue
+		}
+		for field := range fields.rights {
+			mine := r.fields[entity]
+			if !mine.ReadOnly(field) || fields.Hidden(field) && !mine.Hidden(field) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // both joins two conditions. Each was parsed by itself when it was set, so no parenthesis in one can reach the other.
@@ -174,42 +229,18 @@ func both(a, b string) string {
 	return "(" + a + ") and (" + b + ")"
 }
 
-// granted asks the engine which grant speaks of the verb on the entity.
-func (r *role) granted(verb Verb, entity string) (decision, error) {
-	r.ask.Lock()
-	defer r.ask.Unlock()
-	if len(r.grants) == 0 {
-		return decision{}, nil
-	}
-	if r.engine == nil {
-		engine, err := newEngine(r.grants)
-		if err != nil {
-			return decision{}, err
-		}
-		r.engine = engine
-	}
-	found, rule, err := r.engine.EnforceEx(entity, string(verb))
-	if err != nil || !found {
-		return decision{}, err
-	}
-	number, err := strconv.Atoi(rule[2])
-	if err != nil {
-		return decision{}, err
-	}
-	g := r.grants[number]
-	d := decision{scope: g.Scope}
-	if verb.ofRecord() {
-		d.where = g.Where
-	}
-	return d, nil
+// engine is casbin with the grants that speak of one entity.
+type engine struct {
+	*casbin.Enforcer
+	grants []Grant
 }
 
-func newEngine(grants []Grant) (*casbin.Enforcer, error) {
+func newEngine(grants []Grant) (*engine, error) {
 	m, err := model.NewModelFromString(modelText)
 	if err != nil {
 		return nil, fmt.Errorf("read access model: %w", err)
 	}
-	engine, err := casbin.NewEnforcer(m)
+	enforcer, err := casbin.NewEnforcer(m)
 	if err != nil {
 		return nil, fmt.Errorf("make enforcer: %w", err)
 	}
@@ -217,8 +248,21 @@ func newEngine(grants []Grant) (*casbin.Enforcer, error) {
 	for i, g := range grants {
 		rules[i] = []string{g.Entity, string(g.Verb), strconv.Itoa(i)}
 	}
-	if _, err := engine.AddPolicies(rules); err != nil {
+	if _, err := enforcer.AddPolicies(rules); err != nil {
 		return nil, fmt.Errorf("add grants: %w", err)
 	}
-	return engine, nil
+	return &engine{enforcer, grants}, nil
+}
+
+// granted asks which grant speaks of the verb on the entity.
+func (e *engine) granted(entity string, verb Verb) (decision, error) {
+	found, rule, err := e.EnforceEx(entity, string(verb))
+	if err != nil || !found {
+		return decision{}, err
+	}
+	number, err := strconv.Atoi(rule[2])
+	if err != nil {
+		return decision{}, err
+	}
+	return decision{scope: e.grants[number].Scope, where: e.grants[number].Where}, nil
 }
