@@ -11,10 +11,10 @@ import (
 	"github.com/karov-crm/karov/appliance/fault"
 )
 
-// build puts a layer over the built-in set. With lenient, what of the layer contradicts the set is left out and named as
-// dormant, so that any program starts over any store; else it is refused.
-func build(builtin []Entity, l *layer, version uint64, lenient bool) (*Schema, error) {
-	b := builder{names: map[string]bool{}, original: map[string]Field{}}
+// build puts a layer over the built-in set. What of the layer contradicts the set is left out and named as dormant, so
+// that any program starts over any store.
+func build(builtin []Entity, l *layer, version uint64) (*Schema, error) {
+	b := builder{names: map[string]bool{}, original: map[string]Field{}, refused: map[string]error{}}
 	for _, e := range builtin {
 		b.add(b.changed(e, l.entity(e.Name)))
 	}
@@ -30,10 +30,10 @@ func build(builtin []Entity, l *layer, version uint64, lenient bool) (*Schema, e
 	for {
 		s, err := New(b.entities...)
 		if err == nil {
-			s.version, s.layer, s.dormant = version, l, b.dormant
+			s.version, s.layer, s.dormant, s.refused = version, l, b.dormant, b.refused
 			return s, nil
 		}
-		if !lenient || !b.leaveOut(err) {
+		if !b.leaveOut(err) {
 			return nil, err
 		}
 	}
@@ -44,6 +44,7 @@ type builder struct {
 	names    map[string]bool
 	original map[string]Field // of entity.field: a built-in one as it was before the office changed it
 	dormant  []string
+	refused  map[string]error // of dormant: why, where New said so
 }
 
 func (b *builder) add(e Entity) {
@@ -80,9 +81,8 @@ func (b *builder) changed(e Entity, l *entityLayer) Entity {
 	}
 	for _, own := range l.Fields {
 		if own.Number != 0 {
-			f := changedField(Field{Number: own.Number, Custom: true, Type: own.Type, Many: own.Many, Target: own.Target,
-				Currency: own.Currency, Max: own.Max, Formula: own.Formula}, own)
-			f.Name = freeName(&e, own.Name)
+			f := ownField(own)
+			f.Name = freeName(&e, l, own)
 			e.Fields = append(e.Fields, f)
 		}
 	}
@@ -90,24 +90,28 @@ func (b *builder) changed(e Entity, l *entityLayer) Entity {
 }
 
 // freeName is the name of an own field: another where a newer program has a built-in field of that name.
-func freeName(e *Entity, name string) string {
-	taken := func(name string) bool {
-		return slices.ContainsFunc(e.Fields, func(f Field) bool { return f.Name == name })
+func freeName(e *Entity, l *entityLayer, own *fieldLayer) string {
+	name := own.Name
+	for n := 1; ; n++ {
+		taken := slices.ContainsFunc(e.Fields, func(f Field) bool { return f.Name == name }) ||
+			slices.ContainsFunc(l.Fields, func(f *fieldLayer) bool { return f.Number != 0 && f != own && f.Name == name })
+		if !taken {
+			return name
+		}
+		if name = own.Name + "_custom"; n > 1 {
+			name += strconv.Itoa(n)
+		}
 	}
-	if !taken(name) {
-		return name
-	}
-	free := name + "_custom"
-	for n := 2; taken(free); n++ {
-		free = name + "_custom" + strconv.Itoa(n)
-	}
-	return free
 }
 
+// ownField is an office's own field as its layer describes it.
+func ownField(l *fieldLayer) Field {
+	return changedField(Field{Name: l.Name, Number: l.Number, Custom: true, Type: l.Type, Many: l.Many, Target: l.Target,
+		Currency: l.Currency, Max: l.Max, Formula: l.Formula}, l)
+}
+
+// changedField is a field with what the office changed of it.
 func changedField(f Field, l *fieldLayer) Field {
-	if f.Name == "" {
-		f.Name = l.Name
-	}
 	f.Labels, f.Hidden = over(f.Labels, l.Labels), l.Hidden
 	f.Retired = slices.Clone(f.Retired)
 	for _, choice := range l.Choices {
@@ -226,7 +230,7 @@ func (b *builder) leaveOut(err error) bool {
 	default:
 		return false
 	}
-	b.dormant = append(b.dormant, name)
+	b.dormant, b.refused[name] = append(b.dormant, name), err
 	return true
 }
 

@@ -144,6 +144,19 @@ func (e *entityLayer) own(number int, name string) *fieldLayer {
 	return nil
 }
 
+// prune drops the places in which nothing is changed.
+func (l *layer) prune() {
+	empty := func(v any) bool { // of fields, that have names, and only they
+		raw, err := json.Marshal(v)
+		var all members
+		return err == nil && json.Unmarshal(raw, &all) == nil && len(all) == 1
+	}
+	for _, e := range l.Entities {
+		e.Fields = slices.DeleteFunc(e.Fields, func(f *fieldLayer) bool { return f.Number == 0 && empty(f) })
+	}
+	l.Entities = slices.DeleteFunc(l.Entities, func(e *entityLayer) bool { return !e.Custom && empty(e) })
+}
+
 // sound refuses a stored layer that no program has written.
 func (l *layer) sound(next int) bool {
 	entities := map[string]bool{}

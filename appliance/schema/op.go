@@ -1,5 +1,14 @@
 package schema
 
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/karov-crm/karov/appliance/fault"
+)
+
 // OpKind says what an Op does.
 type OpKind string
 
@@ -63,4 +72,46 @@ type Op struct {
 
 	Mark  string `json:"mark,omitempty"`  // of Set: required, unique, indexed, searched, sensitive, default or formula
 	Value any    `json:"value,omitempty"` // of Set: a yes-no, the default, null for none, or the formula
+}
+
+// ParseOps reads a JSON list of ops. A member that no op has is refused.
+func ParseOps(raw []byte) ([]Op, error) {
+	var each []json.RawMessage
+	if err := json.Unmarshal(raw, &each); err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "schema.ops", "limit", MaxOps)
+	}
+	if len(each) > MaxOps {
+		return nil, fault.New(fault.Invalid, "schema.ops", "limit", MaxOps)
+	}
+	ops := make([]Op, len(each))
+	for i, one := range each {
+		d := json.NewDecoder(bytes.NewReader(one))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&ops[i]); err != nil || string(one) == "null" {
+			return nil, inOp(fault.Wrap(err, fault.Invalid, "schema.op-malformed"), i)
+		}
+		ops[i].Default, ops[i].Value = plainDefault(ops[i].Default), plainDefault(ops[i].Value)
+	}
+	return ops, nil
+}
+
+// String says in a line what the op does, for logs and commands: "add-field contact.shoe_size number".
+func (o Op) String() string {
+	s := string(o.Kind) + " " + o.Entity
+	if o.Field != "" {
+		s += "." + o.Field
+	}
+	switch o.Kind {
+	case AddEntity:
+		for _, f := range o.Fields {
+			s += " " + f.Field
+		}
+	case AddField:
+		s += " " + string(o.Type)
+	case Set:
+		s += fmt.Sprintf(" %s = %v", o.Mark, o.Value)
+	case AddChoice, RenameChoice, RetireChoice, ShowChoice:
+		s += " " + o.Choice
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
 }

@@ -128,7 +128,7 @@ func (r *Registry) load(tx store.Tx) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := build(r.builtin, v.Layer, v.Number, true)
+	s, err := build(r.builtin, v.Layer, v.Number)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "store.damaged", "what", versionsBucket)
 	}

@@ -126,8 +126,9 @@ type Schema struct {
 	version  uint64
 	entities []*Entity
 	byName   map[string]*Entity
-	layer    *layer   // what the office added, nil for nothing
-	dormant  []string // entity.field of what it added and this program cannot use
+	layer    *layer           // what the office added, nil for nothing
+	dormant  []string         // entity.field of what it added and this program cannot use
+	refused  map[string]error // of dormant: why
 }
 
 // New makes a schema of entities, of version 1. A set that contradicts itself is an Invalid fault that says where.

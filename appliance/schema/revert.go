@@ -1,0 +1,105 @@
+package schema
+
+import (
+	"slices"
+
+	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/appliance/store"
+)
+
+// back makes the revision that is an older version.
+func (r *Registry) back(tx store.Tx, before *Schema, to uint64) (*revision, error) {
+	target := &layer{}
+	switch {
+	case to == before.version:
+		target = before.layer.clone()
+	case to != 1:
+		raw := tx.Bucket(versionsBucket).Get(versionKey(to))
+		if raw == nil {
+			return nil, fault.New(fault.NotFound, "schema.no-version", "version", to)
+		}
+		v, err := decodeVersion(raw, to, nextNumber(tx))
+		if err != nil {
+			return nil, err
+		}
+		target = v.Layer
+	}
+	d := &draft{builtin: r.builtin, layer: target, next: nextNumber(tx)}
+	if before.layer != nil {
+		d.keep(before.layer)
+	}
+	d.layer.prune()
+	after, err := build(r.builtin, d.layer, before.version+1)
+	if err == nil {
+		err = r.approve(before, after)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &revision{schema: after, next: d.next, to: to}, nil
+}
+
+// keep brings into the draft, which is an older layer, what a newer one has besides: hidden, so that it is out of use, and
+// whole, because records may hold it.
+func (d *draft) keep(newer *layer) {
+	for _, e := range newer.clone().Entities {
+		older := d.layer.entity(e.Name)
+		if older == nil && (e.Custom || d.builtinEntity(e.Name) == nil) {
+			e.Hidden = true
+			d.layer.Entities = append(d.layer.Entities, e)
+			continue
+		}
+		if older == nil {
+			older = &entityLayer{Name: e.Name}
+			d.layer.Entities = append(d.layer.Entities, older)
+		}
+		for _, f := range e.Fields {
+			d.keepField(older, f)
+		}
+	}
+}
+
+func (d *draft) keepField(e *entityLayer, f *fieldLayer) {
+	var choices []string // that are built in: none of them is lost
+	older := e.own(f.Number, f.Name)
+	if f.Number == 0 {
+		builtin := d.builtinEntity(e.Name)
+		if builtin == nil || builtin.Field(f.Name) == nil {
+			if older == nil {
+				e.Fields = append(e.Fields, f)
+			}
+			return
+		}
+		choices = slices.Concat(builtin.Field(f.Name).Choices, builtin.Field(f.Name).Retired)
+		if older == nil {
+			older = &fieldLayer{Name: f.Name}
+			e.Fields = append(e.Fields, older)
+		}
+	}
+	if older == nil {
+		f.Hidden, f.Required = true, nil
+		f.Name = e.freeName(f.Name)
+		e.Fields = append(e.Fields, f)
+		return
+	}
+	for _, choice := range slices.Concat(f.Choices, f.Retired) {
+		if slices.Contains(choices, choice) || slices.Contains(older.Choices, choice) || slices.Contains(older.Retired, choice) {
+			continue
+		}
+		older.Retired = append(older.Retired, choice)
+		if labels := f.ChoiceLabels[choice]; len(labels) > 0 {
+			if older.ChoiceLabels == nil {
+				older.ChoiceLabels = map[string]map[string]string{}
+			}
+			older.ChoiceLabels[choice] = labels
+		}
+	}
+}
+
+// freeName is a name that no other own field of the entity has.
+func (e *entityLayer) freeName(name string) string {
+	for slices.ContainsFunc(e.Fields, func(f *fieldLayer) bool { return f.Number != 0 && f.Name == name }) {
+		name += "_custom"
+	}
+	return name
+}
