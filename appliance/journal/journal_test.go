@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/karov-crm/karov/appliance/access"
-	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/store"
 	"github.com/karov-crm/karov/appliance/store/bolt"
 )
@@ -105,50 +102,6 @@ func TestManyWritersMakeOneChain(t *testing.T) {
 	wg.Wait()
 	if good, err := j.Verify(t.Context()); good != 160 || err != nil {
 		t.Errorf("Verify = %d, %v", good, err)
-	}
-}
-
-func TestVerifyFindsWhatWasDone(t *testing.T) {
-	for what, c := range map[string]struct {
-		at  int
-		how func(facts store.Bucket, raw func(uint64) []byte)
-	}{
-		"a word changed": {3, func(f store.Bucket, raw func(uint64) []byte) {
-			f.Put(seqKey(3), []byte(strings.Replace(string(raw(3)), "dana", "yossi", 1)))
-		}},
-		"a field added": {3, func(f store.Bucket, raw func(uint64) []byte) {
-			f.Put(seqKey(3), []byte(strings.Replace(string(raw(3)), `{"seq"`, `{"x":1,"seq"`, 1)))
-		}},
-		"removed in the middle": {4, func(f store.Bucket, _ func(uint64) []byte) { f.Delete(seqKey(4)) }},
-		"removed at the start":  {1, func(f store.Bucket, _ func(uint64) []byte) { f.Delete(seqKey(1)) }},
-		"removed at the end":    {6, func(f store.Bucket, _ func(uint64) []byte) { f.Delete(seqKey(6)) }},
-		"two exchanged": {2, func(f store.Bucket, raw func(uint64) []byte) {
-			two, three := slices.Clone(raw(2)), slices.Clone(raw(3))
-			f.Put(seqKey(2), three)
-			f.Put(seqKey(3), two)
-		}},
-		"one twice":      {7, func(f store.Bucket, raw func(uint64) []byte) { f.Put(seqKey(7), raw(6)) }},
-		"bytes damaged":  {5, func(f store.Bucket, _ func(uint64) []byte) { f.Put(seqKey(5), []byte("{")) }},
-		"a strange key":  {7, func(f store.Bucket, raw func(uint64) []byte) { f.Put([]byte{0xff}, raw(6)) }},
-		"all of it gone": {1, func(f store.Bucket, _ func(uint64) []byte) { dropAll(f) }},
-	} {
-		j := open(t)
-		j.tell(t, numbered(6)...)
-		must(t, j.db.Update(t.Context(), func(tx store.Tx) error {
-			facts := tx.Bucket(factsBucket)
-			c.how(facts, func(seq uint64) []byte { return slices.Clone(facts.Get(seqKey(seq))) })
-			return nil
-		}))
-		good, err := j.Verify(t.Context())
-		if fault.KindOf(err) != fault.Invalid || fault.Of(err).Params["seq"] != fmt.Sprint(c.at) || good != c.at-1 {
-			t.Errorf("%s: Verify = %d, %v; want it broken at %d", what, good, err, c.at)
-		}
-	}
-}
-
-func dropAll(b store.Bucket) {
-	for i := range uint64(9) {
-		b.Delete(seqKey(i))
 	}
 }
 

@@ -255,7 +255,11 @@ func (r *room) followCalls(of function, at int, params []string) {
 			if call, ok := n.(*ast.CallExpr); ok && last(nameOf(call.Fun)) == name && len(call.Args) > at {
 				own := slices.Clone(params)
 				if slices.Contains(params, opaque) {
-					own = append(own, passed(call, at)...)
+					for _, name := range passed(call, at) {
+						if !slices.Contains(own, name) { // a function that calls itself comes here again
+							own = append(own, name)
+						}
+					}
 				}
 				r.follow(call.Args[at], own)
 			}
