@@ -33,17 +33,18 @@ const (
 	Reply      Verb = "reply"
 	Assign     Verb = "assign"
 	ShareIt    Verb = "share"      // lend one record to somebody whose it is not
+	Forget     Verb = "forget"     // erase a person for good: what hangs on a customer, what it was, where it was found
 	Receive    Verb = "receive"    // hand in what a channel brought
 	Administer Verb = "administer" // of the entities "office" (plugins, backup, roles), "staff" and "schema"
 )
 
 // Verbs lists all verbs.
 func Verbs() []Verb {
-	return []Verb{See, Create, Change, Delete, Import, Export, Reply, Assign, ShareIt, Receive, Administer}
+	return []Verb{See, Create, Change, Delete, Import, Export, Reply, Assign, ShareIt, Forget, Receive, Administer}
 }
 
 // verbCount is how many verbs there are.
-const verbCount = 11
+const verbCount = 12
 
 // place is the verb's place in Verbs, -1 for what is no verb.
 func (v Verb) place() int {
@@ -66,10 +67,12 @@ func (v Verb) place() int {
 		return 7
 	case ShareIt:
 		return 8
-	case Receive:
+	case Forget:
 		return 9
-	case Administer:
+	case Receive:
 		return 10
+	case Administer:
+		return 11
 	}
 	return -1
 }
@@ -78,7 +81,7 @@ func (v Verb) place() int {
 // have a condition.
 func (v Verb) ofRecord() bool {
 	switch v {
-	case See, Change, Delete, Export, Reply, Assign, ShareIt:
+	case See, Change, Delete, Export, Reply, Assign, ShareIt, Forget:
 		return true
 	}
 	return false

@@ -18,7 +18,7 @@ func TestMatrix(t *testing.T) {
 		t.Fatal(err)
 	}
 	entities := []string{"contact", "conversation", "message", "task", "lead", "deal", "pipeline", "stage", "tag", "view", "segment",
-		"schema", "staff", "channel", "office", "something_new"}
+		"schema", "staff", "channel", "office", "audit", "something_new"}
 	var b strings.Builder
 	for _, role := range append(Roles(), Plugin, "stranger") {
 		for _, entity := range entities {
