@@ -41,19 +41,19 @@ func (r *Registry) approve(before, after *Schema) error {
 
 func (s *Schema) approveEntity(was, e *Entity) error {
 	if len(e.Fields) > max(MaxFields, len(was.Fields)) {
-		return contradiction("schema.fields", e, nil, "limit", MaxFields)
+		return fault.New(fault.Invalid, "schema.fields", "entity", e.Name, "limit", MaxFields)
 	}
 	if f := e.Field(e.Contact); e.Custom && f != nil && f.Target != "contact" {
-		return contradiction("schema.role", e, nil, "role", "contact", "field", f.Name, "type", f.Type)
+		return fault.New(fault.Invalid, "schema.role", "entity", e.Name, "role", "contact", "field", f.Name, "type", f.Type)
 	}
 	for i := range e.Fields {
 		f := &e.Fields[i]
 		choices := len(f.Choices) + len(f.Retired)
 		if old := was.Field(f.Name); choices > MaxChoices && (old == nil || choices > len(old.Choices)+len(old.Retired)) {
-			return contradiction("schema.choices-many", e, f, "limit", MaxChoices)
+			return fault.New(fault.Invalid, "schema.choices-many", "entity", e.Name, "field", f.Name, "type", f.Type, "limit", MaxChoices)
 		}
 		if target := s.Entity(f.Target); target != nil && f.Required && target.Hidden && !e.Hidden {
-			return contradiction("schema.entity-needed", target, nil)
+			return fault.New(fault.Invalid, "schema.entity-needed", "entity", target.Name)
 		}
 	}
 	return nil

@@ -50,18 +50,9 @@ func (t Type) Indexable() bool { return slices.Contains(listable, t) }
 // Listable tells whether a record can hold many values of the type.
 func (t Type) Listable() bool { return slices.Contains(many, t) }
 
-// contradiction is the fault of a set that contradicts itself, with where it does.
-func contradiction(key string, e *Entity, f *Field, args ...any) *fault.Error {
-	args = append(args, "entity", e.Name)
-	if f != nil {
-		args = append(args, "field", f.Name, "type", f.Type)
-	}
-	return fault.New(fault.Invalid, key, args...)
-}
-
 func (s *Schema) check(e *Entity) error {
 	if !nameShape.MatchString(e.Name) {
-		return contradiction("schema.name", e, nil, "name", e.Name)
+		return fault.New(fault.Invalid, "schema.name", "entity", e.Name, "name", e.Name)
 	}
 	numbers, names := map[int]bool{}, map[string]bool{}
 	for i := range e.Fields {
@@ -70,7 +61,7 @@ func (s *Schema) check(e *Entity) error {
 			return err
 		}
 		if numbers[f.Number] || names[f.Name] {
-			return contradiction("schema.taken", e, f, "number", f.Number)
+			return fault.New(fault.Invalid, "schema.taken", "entity", e.Name, "field", f.Name, "type", f.Type, "number", f.Number)
 		}
 		numbers[f.Number], names[f.Name] = true, true
 	}
@@ -79,11 +70,11 @@ func (s *Schema) check(e *Entity) error {
 			continue
 		}
 		if f := e.Field(role.field); f == nil || f.Type != role.takes || f.Many {
-			return contradiction("schema.role", e, nil, "role", role.name, "field", role.field, "type", role.takes)
+			return fault.New(fault.Invalid, "schema.role", "entity", e.Name, "role", role.name, "field", role.field, "type", role.takes)
 		}
 	}
 	if f := e.Field(e.Contact); e.Timeline && (f == nil || !f.Indexed) {
-		return contradiction("schema.timeline", e, nil)
+		return fault.New(fault.Invalid, "schema.timeline", "entity", e.Name)
 	}
 	return nil
 }
@@ -101,21 +92,21 @@ func roles(e *Entity) []role {
 func (s *Schema) checkField(e *Entity, f *Field) error {
 	switch {
 	case !fieldShape.MatchString(f.Name):
-		return contradiction("schema.name", e, f, "name", f.Name)
+		return fault.New(fault.Invalid, "schema.name", "entity", e.Name, "field", f.Name, "type", f.Type, "name", f.Name)
 	case f.Number < FirstField || f.Number > 1<<28:
-		return contradiction("schema.number", e, f, "number", f.Number)
+		return fault.New(fault.Invalid, "schema.number", "entity", e.Name, "field", f.Name, "type", f.Type, "number", f.Number)
 	case !slices.Contains(allTypes, f.Type):
-		return contradiction("schema.type", e, f)
+		return fault.New(fault.Invalid, "schema.type", "entity", e.Name, "field", f.Name, "type", f.Type)
 	case f.Many && !f.Type.Listable():
-		return contradiction("schema.many", e, f)
+		return fault.New(fault.Invalid, "schema.many", "entity", e.Name, "field", f.Name, "type", f.Type)
 	case f.Type == Link && s.byName[f.Target] == nil, f.Type != Link && f.Target != "":
-		return contradiction("schema.target", e, f, "target", f.Target)
+		return fault.New(fault.Invalid, "schema.target", "entity", e.Name, "field", f.Name, "type", f.Type, "target", f.Target)
 	case f.Max < 0 || f.Max > maxLength || f.Max > 0 && !slices.Contains(hasLength, f.Type):
-		return contradiction("schema.max", e, f, "limit", maxLength)
+		return fault.New(fault.Invalid, "schema.max", "entity", e.Name, "field", f.Name, "type", f.Type, "limit", maxLength)
 	case f.Type == Formula && (f.Formula == "" || len(f.Formula) > maxFormula), f.Type != Formula && f.Formula != "":
-		return contradiction("schema.formula", e, f, "limit", maxFormula)
+		return fault.New(fault.Invalid, "schema.formula", "entity", e.Name, "field", f.Name, "type", f.Type, "limit", maxFormula)
 	case f.Currency != "" && (f.Type != Money || !isCurrency(f.Currency)):
-		return contradiction("schema.currency", e, f, "currency", f.Currency)
+		return fault.New(fault.Invalid, "schema.currency", "entity", e.Name, "field", f.Name, "type", f.Type, "currency", f.Currency)
 	}
 	if err := checkMarks(e, f); err != nil {
 		return err
@@ -124,7 +115,7 @@ func (s *Schema) checkField(e *Entity, f *Field) error {
 		return err
 	}
 	if f.Default != nil && !fits(f, f.Default) {
-		return contradiction("schema.default", e, f)
+		return fault.New(fault.Invalid, "schema.default", "entity", e.Name, "field", f.Name, "type", f.Type)
 	}
 	return nil
 }
@@ -132,15 +123,15 @@ func (s *Schema) checkField(e *Entity, f *Field) error {
 func checkMarks(e *Entity, f *Field) error {
 	switch {
 	case f.Indexed && !f.Type.Indexable():
-		return contradiction("schema.indexed", e, f)
+		return fault.New(fault.Invalid, "schema.indexed", "entity", e.Name, "field", f.Name, "type", f.Type)
 	case f.Unique && !f.Indexed:
-		return contradiction("schema.unique", e, f)
+		return fault.New(fault.Invalid, "schema.unique", "entity", e.Name, "field", f.Name, "type", f.Type)
 	case f.Searched && !slices.Contains(findable, f.Type):
-		return contradiction("schema.searched", e, f)
+		return fault.New(fault.Invalid, "schema.searched", "entity", e.Name, "field", f.Name, "type", f.Type)
 	case f.Type == Formula && (f.Required || f.Closed):
-		return contradiction("schema.computed", e, f)
+		return fault.New(fault.Invalid, "schema.computed", "entity", e.Name, "field", f.Name, "type", f.Type)
 	case f.Hidden && f.Required:
-		return contradiction("schema.needed", e, f)
+		return fault.New(fault.Invalid, "schema.needed", "entity", e.Name, "field", f.Name, "type", f.Type)
 	}
 	return nil
 }
@@ -148,20 +139,20 @@ func checkMarks(e *Entity, f *Field) error {
 func checkChoices(e *Entity, f *Field) error {
 	if f.Type != Choice {
 		if len(f.Choices)+len(f.Retired) > 0 {
-			return contradiction("schema.no-choice", e, f)
+			return fault.New(fault.Invalid, "schema.no-choice", "entity", e.Name, "field", f.Name, "type", f.Type)
 		}
 		return nil
 	}
 	if len(f.Choices) == 0 {
-		return contradiction("schema.choices", e, f)
+		return fault.New(fault.Invalid, "schema.choices", "entity", e.Name, "field", f.Name, "type", f.Type)
 	}
 	seen := map[string]bool{}
 	for _, choice := range slices.Concat(f.Choices, f.Retired) {
 		if !isLine(choice) || len(choice) > maxChoice {
-			return contradiction("schema.choice", e, f, "choice", choice, "limit", maxChoice)
+			return fault.New(fault.Invalid, "schema.choice", "entity", e.Name, "field", f.Name, "type", f.Type, "choice", choice, "limit", maxChoice)
 		}
 		if seen[choice] {
-			return contradiction("schema.choice-twice", e, f, "choice", choice)
+			return fault.New(fault.Invalid, "schema.choice-twice", "entity", e.Name, "field", f.Name, "type", f.Type, "choice", choice)
 		}
 		seen[choice] = true
 	}

@@ -66,7 +66,7 @@ func Open(ctx context.Context, db store.DB, o Options, builtin ...Entity) (*Regi
 	for i := range builtin {
 		for j := range builtin[i].Fields {
 			if f := &builtin[i].Fields[j]; f.Number >= FirstCustom {
-				return nil, contradiction("schema.number", &builtin[i], f, "number", f.Number)
+				return nil, fault.New(fault.Invalid, "schema.number", "entity", builtin[i].Name, "field", f.Name, "type", f.Type, "number", f.Number)
 			}
 		}
 	}

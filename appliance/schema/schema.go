@@ -18,6 +18,8 @@ package schema
 
 import (
 	"slices"
+
+	"github.com/karov-crm/karov/appliance/fault"
 )
 
 // Type is what a field holds.
@@ -136,7 +138,7 @@ func New(entities ...Entity) (*Schema, error) {
 	s := &Schema{version: 1, byName: map[string]*Entity{}}
 	for _, e := range entities {
 		if s.byName[e.Name] != nil {
-			return nil, contradiction("schema.twice", &e, nil)
+			return nil, fault.New(fault.Invalid, "schema.twice", "entity", e.Name)
 		}
 		e.Fields = slices.Clone(e.Fields)
 		e.index = make(map[string]int, len(e.Fields))
