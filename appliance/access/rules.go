@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/appliance/store"
 )
 
 // Limits of the office's own roles.
@@ -170,6 +171,21 @@ var ErrNoRole = errors.New("no such role")
 // ParseRole reads the name of a role that an account may have: built-in, or the office's own.
 func (g *Gate) ParseRole(name string) (Role, error) {
 	if slices.Contains(Roles(), Role(name)) || g.policy.Load().rules(Role(name)) != nil {
+		return Role(name), nil
+	}
+	return "", fault.Wrap(ErrNoRole, fault.Invalid, "role.unknown", "role", name)
+}
+
+// ParseRoleTx is ParseRole by what stands in the transaction, so that a role cannot go while somebody is given it.
+func (g *Gate) ParseRoleTx(tx store.Tx, name string) (Role, error) {
+	if slices.Contains(Roles(), Role(name)) || g.options.DB == nil {
+		return g.ParseRole(name)
+	}
+	last, err := newest(tx)
+	if err != nil {
+		return "", err
+	}
+	if _, known := slices.BinarySearchFunc(last.Roles, Role(name), byName); known {
 		return Role(name), nil
 	}
 	return "", fault.Wrap(ErrNoRole, fault.Invalid, "role.unknown", "role", name)

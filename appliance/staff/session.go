@@ -188,7 +188,11 @@ func (r *Room) CreateToken(ctx context.Context, account, name string) (secret st
 	t = Token{ID: record.NewID().String(), Name: name, Account: account, Created: r.now().UTC()}
 	secret = tokenPrefix + newSecret()
 	err = r.db.Update(ctx, func(tx store.Tx) error {
-		if _, err := load(tx, account); err != nil {
+		a, err := load(tx, account)
+		if err != nil {
+			return err
+		}
+		if err := r.mayHandle(ctx, a); err != nil {
 			return err
 		}
 		if err := putJSON(tx, tokensBucket, secret, t); err != nil {

@@ -1,12 +1,14 @@
-// Package staff holds the people who work with Karov: their accounts, sign-in, sessions and API tokens.
+// Package staff holds the people who work with Karov: their accounts, teams, sign-in, sessions and API tokens.
 //
-// It owns the buckets staff.accounts, staff.emails (address to account), staff.sessions and staff.tokens (both named by
-// the SHA-256 of their secret, so that a stolen data file opens nothing), and the facts staff.added, staff.changed,
-// staff.signed-in, staff.refused, staff.signed-out, token.created and token.revoked.
+// It owns the buckets staff.accounts, staff.emails (address to account), staff.teams, staff.seating (how often teams
+// changed), staff.sessions and staff.tokens (both named by the SHA-256 of their secret, so that a stolen data file opens
+// nothing), and the facts staff.added, staff.changed, staff.signed-in, staff.refused, staff.signed-out, team.added,
+// team.renamed, team.removed, token.created and token.revoked.
 //
 // It promises that a password is kept as argon2id only, that a wrong address and a wrong password look and take alike,
-// that guessing is slowed down per address and per machine, and that disabling an account ends its sessions and tokens
-// at once. It will not decide what anybody may do: access does, by the account's role.
+// that guessing is slowed down per address and per machine, that disabling an account ends its sessions and tokens at
+// once, that another role or team counts from the next request on, and that nobody handles the account of somebody who
+// may do more than himself. It will not decide what anybody may do: access does, by the account's role and team.
 package staff
 
 import (
@@ -15,6 +17,7 @@ import (
 	"net/mail"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/karov-crm/karov/appliance/access"
@@ -27,6 +30,8 @@ import (
 const (
 	accountsBucket = "staff.accounts"
 	emailsBucket   = "staff.emails"
+	teamsBucket    = "staff.teams"
+	seatingBucket  = "staff.seating"
 	sessionsBucket = "staff.sessions"
 	tokensBucket   = "staff.tokens"
 )
@@ -62,6 +67,9 @@ type Room struct {
 	journal *journal.Journal
 	now     func() time.Time
 	guesses *guesses
+
+	seating sync.Mutex // held while the gate is told who is in which team
+	seated  uint64     // number of the change of teams that it was told last
 }
 
 // New opens the room.
@@ -87,6 +95,12 @@ func (r *Room) Add(ctx context.Context, d Draft) (Account, error) {
 	err = r.db.Update(ctx, func(tx store.Tx) error {
 		if tx.Bucket(emailsBucket).Get([]byte(a.Email)) != nil {
 			return fault.New(fault.Conflict, "staff.exists", "email", a.Email)
+		}
+		if _, err := r.gate.ParseRoleTx(tx, string(a.Role)); err != nil { // it may have gone since it was looked at
+			return err
+		}
+		if err := r.mayHandle(ctx, a); err != nil {
+			return err
 		}
 		if err := save(tx, a); err != nil {
 			return err
@@ -234,6 +248,9 @@ func (r *Room) Disable(ctx context.Context, id string, disabled bool) error {
 		return err
 	}
 	return r.alter(ctx, id, []string{"disabled"}, func(tx store.Tx, a *Account) error {
+		if err := r.mayHandle(ctx, *a); err != nil {
+			return err
+		}
 		if disabled && a.Role == access.Owner && owners(tx, id) == 0 {
 			return fault.New(fault.Conflict, "staff.last-owner")
 		}
@@ -281,6 +298,9 @@ func (r *Room) ResetPassword(ctx context.Context, id, password string) error {
 	}
 	hashed := hashPassword(password)
 	return r.alter(ctx, id, []string{"password"}, func(tx store.Tx, a *Account) error {
+		if err := r.mayHandle(ctx, *a); err != nil {
+			return err
+		}
 		a.Password = hashed
 		endSessions(tx, id)
 		return nil
