@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,19 +31,56 @@ func TestMatrix(t *testing.T) {
 			b.WriteString("\n")
 		}
 	}
-	const golden = "testdata/matrix.txt"
+	golden(t, "testdata/matrix.txt", b.String())
+}
+
+func golden(t *testing.T, file, got string) {
+	t.Helper()
 	if os.Getenv("UPDATE_GOLDEN") != "" {
-		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(golden)
+	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.String() != string(want) {
-		t.Errorf("the matrix changed; got:\n%s", b.String())
+	if got != string(want) {
+		t.Errorf("%s changed; got:\n%s", file, got)
 	}
+}
+
+// TestFieldsMatrix compares what each role may do with each field with testdata/fields.txt: the built-in roles, and such
+// as an office makes.
+func TestFieldsMatrix(t *testing.T) {
+	gate := officeGate(t)
+	setRole(t, gate, Rules{Name: "reception", Base: Agent, Fields: []FieldRule{{"contact", "notes", Hide}, {"contact", "phones", ReadOnly}, {"deal", "amount", Hide}}})
+	setRole(t, gate, Rules{Name: "books", Base: Viewer, Fields: []FieldRule{{"contact", "phones", Hide}, {"contact", "owner", ReadOnly}}})
+	setRole(t, gate, Rules{Name: "bare"})
+	var b strings.Builder
+	for _, role := range append(Roles(), "reception", "books", "bare", Plugin, System, "stranger", "") {
+		ctx := WithActor(t.Context(), Actor{ID: "dana", Role: role})
+		for entity, fields := range map[string][]string{"contact": {"name", "notes", "phones", "owner", "no_such"}, "deal": {"amount", "name"}, "other": {"name"}} {
+			f := gate.Fields(ctx, entity)
+			line := fmt.Sprintf("%-9s %-8s", role, entity)
+			for _, field := range fields {
+				word := "writes"
+				switch {
+				case f.Hidden(field) && f.ReadOnly(field):
+					word = "hidden"
+				case f.ReadOnly(field):
+					word = "reads"
+				case f.Hidden(field):
+					word = "hidden, but writes it"
+				}
+				line += " " + field + "=" + word
+			}
+			b.WriteString(line + "\n")
+		}
+	}
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	slices.Sort(lines)
+	golden(t, "testdata/fields.txt", strings.Join(lines, "\n")+"\n")
 }
 
 func TestRequire(t *testing.T) {
@@ -86,13 +124,46 @@ func TestRequire(t *testing.T) {
 }
 
 func BenchmarkCachedDecision(b *testing.B) {
-	gate, err := NewGate()
-	if err != nil {
-		b.Fatal(err)
+	gate := officeGate(b)
+	setRole(b, gate, Rules{Name: "mate", Base: Agent, Grants: []Grant{{Entity: "contact", Verb: See, Scope: Team}}, Fields: []FieldRule{{"contact", "notes", Hide}}})
+	gate.SetTeams(map[string]string{"dana": "north", "avi": "north"})
+	ctx := WithActor(b.Context(), Actor{ID: "dana", Role: "mate"})
+	theirs := Object{Entity: "contact", ID: "7", Owners: []string{"yossi", "avi"}}
+	for _, c := range []struct {
+		name string
+		ask  func()
+	}{
+		{"scope", func() { gate.Scope(ctx, See, "contact") }},
+		{"allowed", func() { gate.Allowed(ctx, See, theirs) }},
+		{"filter", func() { _, _ = gate.Filter(ctx, "contact") }},
+		{"fields", func() { gate.Fields(ctx, "contact").Hidden("notes") }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				c.ask()
+			}
+		})
 	}
-	ctx := WithActor(b.Context(), Actor{ID: "dana", Role: Agent})
+	b.Run("scope, both processors", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				gate.Scope(ctx, See, "contact")
+			}
+		})
+	})
+}
+
+// BenchmarkFirstDecision is what the first question about an entity costs after a change of the policy: all verbs of it
+// are decided at once.
+func BenchmarkFirstDecision(b *testing.B) {
+	gate := officeGate(b)
+	r := gate.policy.Load().roles[Agent]
+	at := r.entities["contact"]
 	for b.Loop() {
-		gate.Scope(ctx, See, "contact")
+		if _, err := r.judge(at, "contact"); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
