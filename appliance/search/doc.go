@@ -23,7 +23,7 @@ type stored struct {
 
 // shown is what only results and changes need.
 type shown struct {
-	Owners   []string `json:"o,omitempty"`
+	Principals   []string `json:"o,omitempty"`
 	Subtitle string   `json:"s,omitempty"`
 	Phones   []string `json:"p,omitempty"`
 	Emails   []string `json:"e,omitempty"`
@@ -31,7 +31,7 @@ type shown struct {
 
 // encode gives the bytes of a Doc.
 func encode(doc Doc) ([]byte, error) {
-	rest, err := json.Marshal(shown{Owners: doc.Owners, Subtitle: doc.Subtitle, Phones: doc.Phones, Emails: doc.Emails})
+	rest, err := json.Marshal(shown{Principals: doc.Principals, Subtitle: doc.Subtitle, Phones: doc.Phones, Emails: doc.Emails})
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ const (
 type Doc struct {
 	Entity   string
 	ID       [16]byte
-	Owners   []string // whose it is
+	Principals   []string // whose it is
 	Title    string
 	Subtitle string
 	Texts    []string  // each word of them finds the record
@@ -148,7 +148,7 @@ func keysOf(entity string, id [16]byte, raw []byte) (map[string]bool, error) {
 			continue
 		}
 		keys[string(wordKey("", word, entity, id))] = true
-		for _, owner := range rest.Owners {
+		for _, owner := range rest.Principals {
 			if owner != "" {
 				keys[string(wordKey(owner, word, entity, id))] = true
 			}
@@ -219,9 +219,23 @@ func (x *Index) Find(ctx context.Context, query string, limit int) ([]Hit, error
 	}
 	var hits []Hit
 	err = x.db.View(ctx, func(tx store.Tx) error {
-		found, err := collect(tx, filter.Owner, terms)
-		if err != nil {
-			return err
+		whose := filter.Principals
+		if filter.All {
+			whose = []string{""}
+		}
+		var found []candidate
+		seen := map[[16]byte]bool{}
+		for _, principal := range whose {
+			some, err := collect(tx, principal, terms)
+			if err != nil {
+				return err
+			}
+			for _, c := range some {
+				if !seen[c.id] {
+					seen[c.id] = true
+					found = append(found, c)
+				}
+			}
 		}
 		slices.SortFunc(found, func(a, b candidate) int {
 			return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(b.doc.recent, a.doc.recent),

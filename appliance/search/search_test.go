@@ -145,8 +145,8 @@ func TestRareWordFindsAmongMany(t *testing.T) {
 
 func TestOwnersArePartitioned(t *testing.T) {
 	o := open(t)
-	o.put(1, Doc{Title: "Levi", Owners: []string{"dana", "dan"}})
-	o.put(2, Doc{Title: "Levin", Owners: []string{"yossi", ""}})
+	o.put(1, Doc{Title: "Levi", Principals: []string{"dana", "dan"}})
+	o.put(2, Doc{Title: "Levin", Principals: []string{"yossi", ""}})
 	o.put(3, Doc{Title: "Levit"})
 	found := func(role access.Role, id string) string {
 		hits, err := o.Find(as(t, role, id), "lev", 9)
@@ -171,7 +171,7 @@ func TestOwnersArePartitioned(t *testing.T) {
 			t.Errorf("%s %q finds %q, want %q", c.role, c.id, got, c.want)
 		}
 	}
-	o.put(1, Doc{Title: "Levi", Owners: []string{"yossi"}})
+	o.put(1, Doc{Title: "Levi", Principals: []string{"yossi"}})
 	if found(access.Agent, "dana") != "" || found(access.Agent, "yossi") != "Levi Levin" {
 		t.Error("the owner changed and the index did not")
 	}
@@ -180,8 +180,8 @@ func TestOwnersArePartitioned(t *testing.T) {
 // TestChangeAndDeleteLeaveNoKey counts what is left in the buckets.
 func TestChangeAndDeleteLeaveNoKey(t *testing.T) {
 	o := open(t)
-	o.put(1, Doc{Title: "Old Name", Owners: []string{"dana"}, Phones: []string{"+972501234567"}, Emails: []string{"a@b.example"}})
-	o.put(1, Doc{Title: "New", Owners: []string{"yossi"}})
+	o.put(1, Doc{Title: "Old Name", Principals: []string{"dana"}, Phones: []string{"+972501234567"}, Emails: []string{"a@b.example"}})
+	o.put(1, Doc{Title: "New", Principals: []string{"yossi"}})
 	if got := o.find("old"); got != nil {
 		t.Errorf("the old name finds %q", got)
 	}
@@ -216,8 +216,8 @@ func FuzzFold(f *testing.F) {
 // FuzzQuery asks any query: nothing may panic, spellings stay short, and an agent finds only his own.
 func FuzzQuery(f *testing.F) {
 	o := open(f)
-	o.put(1, Doc{Title: "דנה Levi", Owners: []string{"dana"}, Phones: []string{"+972501234567"}, Emails: []string{"a@b.example"}})
-	o.put(2, Doc{Title: "יוסי Levi", Owners: []string{"yossi"}, Phones: []string{"+972501234568"}, Emails: []string{"a@c.example"}})
+	o.put(1, Doc{Title: "דנה Levi", Principals: []string{"dana"}, Phones: []string{"+972501234567"}, Emails: []string{"a@b.example"}})
+	o.put(2, Doc{Title: "יוסי Levi", Principals: []string{"yossi"}, Phones: []string{"+972501234568"}, Emails: []string{"a@c.example"}})
 	for _, s := range []string{"levi", "a@", "050-123", "8 495", "\xff", strings.Repeat("ל", 300), "@@ @", "# 1 2 3 4", "yossi\x00lev"} {
 		f.Add(s)
 	}
@@ -250,7 +250,7 @@ func BenchmarkFind(b *testing.B) {
 				doc := Doc{Entity: "contact", ID: [16]byte{14: byte(i >> 8), 15: byte(i)}, Title: first[i%len(first)] + " " + last[i/8%len(last)],
 					Phones: []string{fmt.Sprintf("+9725%08d", i*7919%100_000_000)}, Emails: []string{fmt.Sprintf("c%d@example.com", i)}}
 				if doc.Texts = []string{doc.Title, "חיפה"}; i%10 == 0 {
-					doc.Owners = []string{"dana"}
+					doc.Principals = []string{"dana"}
 				}
 				if err := Put(tx, doc); err != nil {
 					return err
@@ -275,7 +275,7 @@ func BenchmarkFind(b *testing.B) {
 
 // FuzzDoc reads any bytes as a stored doc: it is damaged, or its parts lie within it.
 func FuzzDoc(f *testing.F) {
-	good, err := encode(Doc{Title: "דנה", Texts: []string{"דנה"}, Phones: []string{"+972501234567"}, Owners: []string{"dana"}})
+	good, err := encode(Doc{Title: "דנה", Texts: []string{"דנה"}, Phones: []string{"+972501234567"}, Principals: []string{"dana"}})
 	must(f, err)
 	for _, raw := range [][]byte{good, good[:20], nil, {}, make([]byte, 8), make([]byte, 11), append(make([]byte, 8), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01)} {
 		f.Add(raw)
