@@ -103,8 +103,6 @@ type Filter struct {
 	// Where is a condition in the filter language that records must meet besides, also with All; "" for none. One that
 	// cannot be read is met by nothing.
 	Where string
-
-	Owner string // when not All: only records whose it is; "" is nobody's
 }
 
 // Filter gives the actor's filter for an entity. Someone who may see nothing at all gets a Forbidden fault.
@@ -123,7 +121,7 @@ func (g *Gate) FilterFor(ctx context.Context, verb Verb, entity string) (Filter,
 	if d.scope == None || actor.ID == "" {
 		return Filter{}, g.Require(ctx, verb, Object{Entity: entity})
 	}
-	return Filter{Principals: g.principals(actor.ID, d.scope), Where: d.where, Owner: actor.ID}, nil
+	return Filter{Principals: g.principals(actor.ID, d.scope), Where: d.where}, nil
 }
 
 // principals lists the subjects that an actor's own or team scope reaches.

@@ -249,7 +249,7 @@ func (r *Room) SetTeam(ctx context.Context, account, team string) error {
 			return err
 		}
 		a.Team = team
-		if err := save(tx, *a); err != nil {
+		if err := save(tx, *a); err != nil { // now, because reseat reads it
 			return err
 		}
 		return r.reseat(tx)
