@@ -18,8 +18,10 @@ type Amount struct {
 	Currency string // ISO 4217, as ILS
 }
 
-// amountSize is how many bytes an amount takes where it is stored.
-const amountSize = 8 + 3
+const (
+	amountSize = 8 + 3 // bytes of an amount where it is stored
+	maxAmount  = 100   // bytes of one that somebody writes
+)
 
 // Digits says how many decimals a currency has, as 2 for ILS, 0 for JPY and 3 for KWD, and whether there is such a one.
 func Digits(code string) (int, bool) {
@@ -47,7 +49,7 @@ func ParseAmount(text, fallback string) (Amount, error) {
 	}
 	rest, negative := strings.CutPrefix(number, "-")
 	whole, part, _ := strings.Cut(rest, ".")
-	if !areDigits(whole) || strings.Contains(rest, ".") && !areDigits(part) {
+	if len(text) > maxAmount || !areDigits(whole) || strings.Contains(rest, ".") && !areDigits(part) {
 		return Amount{}, fault.New(fault.Invalid, "amount.malformed")
 	}
 	if len(part) > digits {

@@ -151,10 +151,10 @@ func (r *Registry) write(ctx context.Context, tx store.Tx, before *Schema, fresh
 
 // committed makes a schema the current one, unless a newer one came in between.
 func (r *Registry) committed(fresh snapshot) {
-	r.remember(fresh)
+	s := r.remember(fresh)
 	for {
 		current := r.current.Load()
-		if current.version >= fresh.schema.version || r.current.CompareAndSwap(current, fresh.schema) {
+		if current.version >= s.version || r.current.CompareAndSwap(current, s) {
 			return
 		}
 	}

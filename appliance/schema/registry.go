@@ -132,20 +132,24 @@ func (r *Registry) load(tx store.Tx) (*Schema, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "store.damaged", "what", versionsBucket)
 	}
-	r.remember(snapshot{string(head), s})
-	return s, nil
+	return r.remember(snapshot{string(head), s}), nil
 }
 
 // remember keeps a schema under the head that names its contents, so that one that was never committed is not taken for
-// another of its number.
-func (r *Registry) remember(fresh snapshot) {
+// another of its number. It gives the one that is kept: a moment has one schema, whoever reads it first.
+func (r *Registry) remember(fresh snapshot) *Schema {
 	r.keeping.Lock()
 	defer r.keeping.Unlock()
-	recent := slices.Clone(*r.recent.Load())
-	recent = slices.DeleteFunc(recent, func(s snapshot) bool { return s.head == fresh.head })
-	recent = slices.Insert(recent, 0, fresh)
+	recent := *r.recent.Load()
+	for _, known := range recent {
+		if known.head == fresh.head {
+			return known.schema
+		}
+	}
+	recent = slices.Insert(slices.Clone(recent), 0, fresh)
 	recent = recent[:min(len(recent), keep)]
 	r.recent.Store(&recent)
+	return fresh.schema
 }
 
 // Watch adds a function that is asked before each change. It is called while the appliance is put together.

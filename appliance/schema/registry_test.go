@@ -463,7 +463,7 @@ func TestNewerProgramOverOlderStore(t *testing.T) {
 	if s.Entity("contact").Field("nickname_custom2").Number != FirstCustom || !s.Entity("offer").Custom || s.Entity("offer").Field("sum") == nil {
 		t.Error("the older program lost something")
 	}
-	s = older.change(t, newField("contact", "nickname", Definition{Type: Text}))
+	older.change(t, newField("contact", "nickname", Definition{Type: Text}))
 	s = older.revert(t, 2)
 	numbers := map[int]bool{}
 	for _, f := range s.Entity("contact").Fields {
