@@ -4,7 +4,9 @@
 // bytes are durable, that a half-written file is never seen under a name, and that the same bytes are kept once. Names
 // come from content, so nothing is ever overwritten.
 //
-// It will not know what refers to a blob: records do, and a backup takes what it finds here. It will not delete.
+// It will not know what refers to a blob: records do, and a backup takes what it finds here. It deletes one only when
+// somebody who knows that asks (Remove). It will not make the bytes of a removed file unreadable on the disk: that is for
+// an encrypted disk.
 package blob
 
 import (
@@ -16,18 +18,32 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/karov-crm/karov/appliance/fault"
 )
 
 // Store is a folder of blobs. It is safe for use from any goroutine.
-type Store struct{ dir string }
+type Store struct {
+	dir string
+	now func() time.Time
 
-const incoming = "incoming"
+	mu    sync.Mutex
+	again map[string]time.Time // blobs that were Put while they were here already, lately
+}
+
+const (
+	incoming = "incoming"
+	// grace is how long who Put a blob has for writing down that he needs it, when it was here already: until then it
+	// may be that nobody else does.
+	grace = 10 * time.Minute
+)
 
 // Open opens the folder, making it where there is none. What a crash left half-written is removed.
 func Open(dir string) (*Store, error) {
@@ -42,7 +58,7 @@ func Open(dir string) (*Store, error) {
 			return nil, diskFault("sync blob folder", err)
 		}
 	}
-	return &Store{dir: dir}, nil
+	return &Store{dir: dir, now: time.Now, again: map[string]time.Time{}}, nil
 }
 
 var nameShape = regexp.MustCompile(`^[0-9a-f]{64}$`)
@@ -76,11 +92,8 @@ func (s *Store) place(from, hash string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return diskFault("make blob folder", err)
 	}
-	// The same bytes may be here already; another file of another length is a damaged one, and these are its bytes.
-	if old, err := os.Stat(to); err != nil || !sameSize(old, from) {
-		if err := os.Rename(from, to); err != nil {
-			return diskFault("name blob", err)
-		}
+	if err := s.name(from, to, hash); err != nil {
+		return diskFault("name blob", err)
 	}
 	// Also for what was here: whoever named it may not have come to its sync yet.
 	for dir := filepath.Dir(to); ; dir = filepath.Dir(dir) {
@@ -91,6 +104,41 @@ func (s *Store) place(from, hash string) error {
 			return nil
 		}
 	}
+}
+
+// name names a written file, unless the same bytes are here already: then Remove is told that somebody needs them.
+func (s *Store) name(from, to, hash string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	maps.DeleteFunc(s.again, func(_ string, at time.Time) bool { return now.Sub(at) > grace })
+	// Another file of another length is a damaged one, and these are its bytes.
+	if old, err := os.Stat(to); err == nil && sameSize(old, from) {
+		s.again[hash] = now
+		return nil
+	}
+	return os.Rename(from, to)
+}
+
+// Remove deletes a blob that nothing refers to any more, durably; one that is not here is no error. One that was Put
+// again a short while ago is Unavailable "blob.in-use": a record that names it may be on its way.
+func (s *Store) Remove(hash string) error {
+	if !nameShape.MatchString(hash) {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at, ok := s.again[hash]; ok && s.now().Sub(at) <= grace {
+		return fault.New(fault.Unavailable, "blob.in-use")
+	}
+	err := os.Remove(s.path(hash))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return diskFault("remove blob", err)
+	}
+	return syncFolder(filepath.Dir(s.path(hash)))
 }
 
 func sameSize(old fs.FileInfo, file string) bool {

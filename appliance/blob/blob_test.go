@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/karov-crm/karov/appliance/fault"
 )
@@ -164,6 +165,67 @@ func TestCrashLeftoversAreRemoved(t *testing.T) {
 	}
 	if left := files(t, s.dir); len(left) != 1 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+func TestRemove(t *testing.T) {
+	s := open(t)
+	at := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+	s.now = func() time.Time { return at }
+	hash, _, err := s.Put(t.Context(), strings.NewReader("content"))
+	must(t, err)
+	kept, _, err := s.Put(t.Context(), strings.NewReader("another"))
+	must(t, err)
+	if _, _, err := s.Put(t.Context(), strings.NewReader("content")); err != nil {
+		t.Fatal(err)
+	}
+	at = at.Add(grace)
+	if err := s.Remove(hash); fault.KindOf(err) != fault.Unavailable || fault.Of(err).Key != "blob.in-use" {
+		t.Errorf("a blob that was just Put again: Remove = %v", err)
+	}
+	if _, err := s.read(hash); err != nil {
+		t.Error(err)
+	}
+	at = at.Add(time.Second)
+	for range 2 { // the second finds nothing
+		must(t, s.Remove(hash))
+	}
+	if _, err := s.read(hash); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("a removed blob is read: %v", err)
+	}
+	for _, name := range []string{"", "../" + kept, strings.Repeat("a", 64)} {
+		must(t, s.Remove(name))
+	}
+	if back, err := s.read(kept); err != nil || back != "another" {
+		t.Errorf("%q, %v", back, err)
+	}
+	again, _, err := s.Put(t.Context(), strings.NewReader("content"))
+	must(t, err)
+	if back, err := s.read(again); err != nil || back != "content" {
+		t.Errorf("put after it was removed: %q, %v", back, err)
+	}
+}
+
+// TestRemoveWhilePutting removes a blob again and again while it comes again: who Put it finds it until the grace ends.
+func TestRemoveWhilePutting(t *testing.T) {
+	s := open(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 20 {
+				hash, _, err := s.Put(t.Context(), strings.NewReader("content"))
+				if err != nil {
+					t.Error(err)
+				}
+				if err := s.Remove(hash); err != nil && fault.Of(err).Key != "blob.in-use" {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if len(s.again) > 1 {
+		t.Errorf("remembered: %v", s.again)
 	}
 }
 
