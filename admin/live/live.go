@@ -175,8 +175,12 @@ func (s *stream) visible(ctx context.Context, f journal.Fact) (bool, error) {
 	return s.book.Visible(ctx, entity, id)
 }
 
-// Names gives the names under which pages listen for a fact: the record, its customer, and the list it stands in.
+// Names gives the names under which pages listen for a fact: the record, its customer, and the list it stands in. That
+// somebody read something changes no page.
 func Names(f journal.Fact) []string {
+	if f.Read {
+		return nil
+	}
 	var names []string
 	add := func(entity, id string) {
 		if id != "" {
