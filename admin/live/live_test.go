@@ -54,7 +54,7 @@ func newOffice(t *testing.T) *office {
 	kinds, err := schema.New(contact.Entity())
 	check(err)
 	o := &office{facts: journal.New(db, time.Now), people: map[access.Role]staff.Account{}, secrets: map[access.Role]string{}}
-	book := record.NewBook(record.Parts{DB: db, Schema: kinds, Gate: gate, Journal: o.facts, Now: time.Now})
+	book := record.NewBook(record.Parts{DB: db, Schema: schema.Fixed(kinds), Gate: gate, Journal: o.facts, Now: time.Now})
 	o.contacts, o.staff = contact.New(book, gate, "IL"), staff.New(db, gate, o.facts, time.Now)
 	o.system = access.WithActor(context.Background(), access.Appliance())
 	for _, role := range access.Roles() {
@@ -236,6 +236,10 @@ func TestNames(t *testing.T) {
 	f := journal.Fact{Entity: "message", ID: "m", Contact: "c", About: map[string]string{"conversation": "v"}}
 	if got := strings.Join(live.Names(f), " "); got != "message:m contact:c conversation:v inbox" {
 		t.Error(got)
+	}
+	f.Read = true
+	if got := live.Names(f); len(got) != 0 {
+		t.Errorf("that somebody read changes the pages %q", got)
 	}
 	if got := live.Names(journal.Fact{Name: "appliance.started"}); len(got) != 0 {
 		t.Error(got)

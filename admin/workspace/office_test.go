@@ -113,7 +113,7 @@ func newOffice(t testing.TB) *office {
 	gate := must[*access.Gate](t)(access.NewGate())
 	facts := journal.New(db, o.clock.now)
 	kinds := must[*schema.Schema](t)(schema.New(append(inbox.Entities(), contact.Entity())...))
-	book := record.NewBook(record.Parts{DB: db, Schema: kinds, Gate: gate, Journal: facts, Now: o.clock.now})
+	book := record.NewBook(record.Parts{DB: db, Schema: schema.Fixed(kinds), Gate: gate, Journal: facts, Now: o.clock.now})
 	jobs := job.NewQueue(db, o.clock.now)
 	o.contacts = contact.New(book, gate, "IL")
 	o.inbox = inbox.New(inbox.Parts{Book: book, Gate: gate, Contacts: o.contacts, Jobs: jobs, Now: o.clock.now})

@@ -40,7 +40,7 @@ func open(t testing.TB) *office {
 	must(t, err)
 	o := &office{t: t, at: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)}
 	now := func() time.Time { return o.at }
-	o.book = record.NewBook(record.Parts{DB: db, Schema: s, Gate: gate, Journal: journal.New(db, now), Now: now})
+	o.book = record.NewBook(record.Parts{DB: db, Schema: schema.Fixed(s), Gate: gate, Journal: journal.New(db, now), Now: now})
 	o.Room, o.index = New(o.book, gate, "IL"), search.New(db, gate)
 	return o
 }

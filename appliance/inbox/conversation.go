@@ -32,7 +32,7 @@ func (r *Room) List(ctx context.Context, view View, cursor string, limit int) (p
 	me := access.ActorFrom(ctx).ID
 	switch view {
 	case Waiting:
-		q.Sort, q.Keep = "waiting_since", isOpen
+		q.Sort, q.Valued, q.Keep = "waiting_since", true, isOpen
 	case AllOpen:
 		q.Keep = isOpen
 	case Mine:
@@ -57,7 +57,7 @@ func isOpen(c record.Record) bool { return c.Text("state") == Open }
 
 // CountWaiting says how many customers of the actor wait for an answer, exactly up to record.CountLimit.
 func (r *Room) CountWaiting(ctx context.Context) (n int, exact bool, err error) {
-	return r.book.Count(ctx, record.Query{Entity: "conversation", Sort: "waiting_since", Keep: isOpen})
+	return r.book.Count(ctx, record.Query{Entity: "conversation", Sort: "waiting_since", Valued: true, Keep: isOpen})
 }
 
 // Of gives the newest conversations with a customer, open ones first.

@@ -51,7 +51,7 @@ func open(t testing.TB) *office {
 	must(t, err)
 	o := &office{t: t, at: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC), send: &sender{}}
 	o.facts, o.queue = journal.New(db, o.clock), job.NewQueue(db, o.clock)
-	book := record.NewBook(record.Parts{DB: db, Schema: s, Gate: gate, Journal: o.facts, Now: o.clock})
+	book := record.NewBook(record.Parts{DB: db, Schema: schema.Fixed(s), Gate: gate, Journal: o.facts, Now: o.clock})
 	o.people, o.index = contact.New(book, gate, "IL"), search.New(db, gate)
 	o.Room = New(Parts{Book: book, Gate: gate, Contacts: o.people, Jobs: o.queue, Now: o.clock})
 	o.SetSender(o.send)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/karov-crm/karov/appliance/access"
@@ -15,8 +16,10 @@ import (
 )
 
 const (
-	countsBucket = "record.counts"
-	binBucket    = "record.bin"
+	countsBucket  = "record.counts"
+	binBucket     = "record.bin"
+	sharesBucket  = "record.shares"
+	historyBucket = "record.history"
 )
 
 // Hook is asked in the transaction of each write of an entity, before anything of it is stored. Before is the zero
@@ -30,38 +33,51 @@ type Describe func(tx store.Tx, r Record) (doc search.Doc, ok bool)
 // Book is the door to all records of a store.
 type Book struct {
 	db      store.DB
-	schema  *schema.Schema
+	schema  *schema.Registry
 	gate    *access.Gate
 	journal *journal.Journal
 	now     func() time.Time
+	zone    *time.Location
 
 	hooks    map[string][]Hook
+	any      []Hook
 	describe map[string]Describe
+	wheres   sync.Map // whereKey -> *filter.Filter: conditions of roles, parsed
+	wake     chan struct{}
 }
 
 // Parts is what a Book is made of.
 type Parts struct {
 	DB      store.DB
-	Schema  *schema.Schema
+	Schema  *schema.Registry
 	Gate    *access.Gate
 	Journal *journal.Journal
 	Now     func() time.Time
+	Zone    *time.Location // in which a day begins, for filters such as "today"; nil for UTC
 }
 
 // NewBook opens the book. Rooms add their hooks before the first write.
 func NewBook(p Parts) *Book {
-	return &Book{db: p.DB, schema: p.Schema, gate: p.Gate, journal: p.Journal, now: p.Now,
-		hooks: map[string][]Hook{}, describe: map[string]Describe{}}
+	if p.Zone == nil {
+		p.Zone = time.UTC
+	}
+	b := &Book{db: p.DB, schema: p.Schema, gate: p.Gate, journal: p.Journal, now: p.Now, zone: p.Zone,
+		hooks: map[string][]Hook{}, describe: map[string]Describe{}, wake: make(chan struct{}, 1)}
+	p.Schema.Watch(b.schemaWillChange)
+	return b
 }
 
 // Watch adds a hook to an entity. It is called while the appliance is put together, never later.
 func (b *Book) Watch(entity string, h Hook) { b.hooks[entity] = append(b.hooks[entity], h) }
 
+// WatchAll adds a hook to every entity, also to those that are made later. It runs after the entity's own.
+func (b *Book) WatchAll(h Hook) { b.any = append(b.any, h) }
+
 // Lookup says how records of an entity are found by lookup. It is called while the appliance is put together.
 func (b *Book) Lookup(entity string, d Describe) { b.describe[entity] = d }
 
-// Schema is the schema of the book's records.
-func (b *Book) Schema() *schema.Schema { return b.schema }
+// Schema is the schema of the book's records as it is now.
+func (b *Book) Schema() *schema.Schema { return b.schema.Current() }
 
 // View and Update run fn in a transaction of the book's store, for rooms that read or write several records at once.
 func (b *Book) View(ctx context.Context, fn func(store.Tx) error) error { return b.db.View(ctx, fn) }
@@ -71,7 +87,7 @@ func (b *Book) Update(ctx context.Context, fn func(store.Tx) error) error {
 	return b.db.Update(ctx, fn)
 }
 
-// Get reads a record that the actor may see.
+// Get reads a record that the actor may see. Fields that are hidden from him read as empty.
 func (b *Book) Get(ctx context.Context, entity string, id ID) (r Record, err error) {
 	err = b.db.View(ctx, func(tx store.Tx) error {
 		r, err = b.GetTx(ctx, tx, entity, id)
@@ -89,66 +105,30 @@ func (b *Book) GetTx(ctx context.Context, tx store.Tx, entity string, id ID) (Re
 	if err := b.require(ctx, tx, access.See, r); err != nil {
 		return Record{}, err
 	}
-	return r, nil
+	return b.shown(ctx, tx, r), nil
 }
 
 // Raw reads a record without asking who reads. It is for rooms that have asked already, or that act for the appliance.
 func (b *Book) Raw(tx store.Tx, entity string, id ID) (Record, error) {
-	e := b.schema.Entity(entity)
+	e := b.schema.At(tx).Entity(entity)
 	if e == nil {
 		return Record{}, fault.Missing("entity", entity)
 	}
-	raw := tx.Bucket("record." + entity).Get(id[:])
-	if raw == nil {
+	r, ok := rawOf(tx, e, id)
+	if !ok {
 		return Record{}, fault.Missing(entity, id.String())
 	}
-	// Copied, because a later write in the same transaction may move the page it lies on.
-	return Record{ID: id, entity: e, raw: slices.Clone(raw)}, nil
+	return r, nil
 }
 
-// Require refuses the actor what he may not do to a record, as access.Gate.Require does.
-func (b *Book) Require(ctx context.Context, tx store.Tx, verb access.Verb, r Record) error {
-	return b.require(ctx, tx, verb, r)
-}
-
-func (b *Book) require(ctx context.Context, tx store.Tx, verb access.Verb, r Record) error {
-	o := access.Object{Entity: r.Entity(), ID: r.ID.String()}
-	if b.gate.Scope(ctx, verb, r.Entity()) != access.All {
-		o.Owners = b.owners(tx, r, 0)
+// rawOf reads a record of an entity. Its bytes are copied, because a later write in the same transaction may move the
+// page they lie on.
+func rawOf(tx store.Tx, e *schema.Entity, id ID) (Record, bool) {
+	raw := tx.Bucket("record." + e.Name).Get(id[:])
+	if raw == nil {
+		return Record{}, false
 	}
-	return b.gate.Require(ctx, verb, o)
-}
-
-// Visible tells whether the actor may see the record, and false for one that does not exist.
-func (b *Book) Visible(ctx context.Context, entity string, id ID) (ok bool, err error) {
-	err = b.db.View(ctx, func(tx store.Tx) error {
-		_, err := b.GetTx(ctx, tx, entity, id)
-		switch fault.KindOf(err) {
-		case fault.NotFound, fault.Forbidden, fault.Unauthenticated:
-			return nil
-		}
-		ok = err == nil
-		return err
-	})
-	return ok, err
-}
-
-// owners lists whose a record is: its own owner and, through its Via link, those of the record it hangs on.
-func (b *Book) owners(tx store.Tx, r Record, depth int) (owners []string) {
-	if r.entity.Owner != "" {
-		if owner := r.Text(r.entity.Owner); owner != "" {
-			owners = append(owners, owner)
-		}
-	}
-	if r.entity.Via == "" || depth > 4 {
-		return owners
-	}
-	over := r.entity.Field(r.entity.Via).Target
-	parent, err := b.Raw(tx, over, r.Link(r.entity.Via))
-	if err != nil {
-		return owners
-	}
-	return append(owners, b.owners(tx, parent, depth+1)...)
+	return Record{ID: id, entity: e, raw: slices.Clone(raw)}, true
 }
 
 // contactOf is the customer a record concerns, the zero ID for none.
@@ -162,21 +142,21 @@ func contactOf(r Record) ID {
 	return r.Link(r.entity.Contact)
 }
 
-// count keeps the number of records of an entity, for all and by direct owner.
-func count(tx store.Tx, entity, owner string, by int64) {
-	counts := tx.Bucket(countsBucket)
-	keys := []string{entity}
-	if owner != "" {
-		keys = append(keys, entity+"\x00"+owner)
-	}
-	for _, key := range keys {
-		n := counted(tx, key) + by
-		counts.Put([]byte(key), binary.BigEndian.AppendUint64(nil, uint64(n)))
-	}
+// count keeps the number of records of an entity, for all ("") and by principal.
+func count(tx store.Tx, entity, principal string, by int64) {
+	key := countKey(entity, principal)
+	tx.Bucket(countsBucket).Put(key, binary.BigEndian.AppendUint64(nil, uint64(counted(tx, key)+by)))
 }
 
-func counted(tx store.Tx, key string) int64 {
-	raw := tx.Bucket(countsBucket).Get([]byte(key))
+func countKey(entity, principal string) []byte {
+	if principal == "" {
+		return []byte(entity)
+	}
+	return []byte(entity + "\x00" + principal)
+}
+
+func counted(tx store.Tx, key []byte) int64 {
+	raw := tx.Bucket(countsBucket).Get(key)
 	if len(raw) != 8 {
 		return 0
 	}

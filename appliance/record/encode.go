@@ -169,6 +169,20 @@ func wire(f *schema.Field, value any) ([]byte, error) {
 		return raw, nil
 	case ID:
 		return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), v[:]), nil
+	case []ID:
+		var raw []byte
+		for _, id := range v {
+			raw = protowire.AppendBytes(protowire.AppendTag(raw, number, protowire.BytesType), id[:])
+		}
+		return raw, nil
+	case schema.Amount:
+		return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), v.Encode()), nil
+	case []schema.Attachment:
+		var raw []byte
+		for _, a := range v {
+			raw = protowire.AppendBytes(protowire.AppendTag(raw, number, protowire.BytesType), a.Encode())
+		}
+		return raw, nil
 	case time.Time:
 		return appendMoment(nil, number, v), nil
 	case bool:

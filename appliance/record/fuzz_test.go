@@ -33,7 +33,7 @@ func FuzzDecode(f *testing.F) {
 			var data any
 			_ = r.Data(field.Name, &data)
 			if field.Indexed {
-				indexKeys(r, &field)
+				indexKeys(r, &field, []string{"dana"})
 			}
 		}
 		h := header{version: r.Version(), created: r.CreatedAt(), updated: r.UpdatedAt(), createdBy: r.CreatedBy(), updater: r.UpdatedBy()}

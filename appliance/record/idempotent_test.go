@@ -35,7 +35,7 @@ func onceBook(t *testing.T, now func() time.Time) *Book {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewBook(Parts{DB: db, Schema: s, Gate: gate, Journal: journal.New(db, now), Now: now})
+	return NewBook(Parts{DB: db, Schema: schema.Fixed(s), Gate: gate, Journal: journal.New(db, now), Now: now})
 }
 
 // TestCreateOnce goes through the ways in which somebody asks again.

@@ -7,11 +7,9 @@ import (
 	"hash/fnv"
 	"iter"
 	"slices"
-	"strings"
-	"time"
 
-	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/appliance/filter"
 	"github.com/karov-crm/karov/appliance/schema"
 	"github.com/karov-crm/karov/appliance/store"
 )
@@ -27,12 +25,13 @@ const (
 // Query asks for a page of records.
 type Query struct {
 	Entity string
-	Field  string // when given, only records whose indexed Field equals Value
-	Value  any    // string, ID or time.Time
-	Sort   string // an indexed field, with "-" before it for backwards; "" or "-" is by age. Records without a value in
-	// it are left out, but for the title
-	Limit  int    // 0 is DefaultLimit
-	Cursor string // of the page before, "" for the first
+	Filter *filter.Filter // only records that match; from Book.Parse, for the same entity
+	Field  string         // when given, only records whose indexed Field equals Value
+	Value  any            // string, ID or time.Time
+	Sort   string         // an indexed field, with "-" before it for backwards; "" or "-" is by age
+	Valued bool           // only records that have a value in Sort; others come behind all that have one
+	Limit  int            // 0 is DefaultLimit
+	Cursor string         // of the page before, "" for the first
 	Keep   func(Record) bool
 }
 
@@ -53,169 +52,271 @@ func (b *Book) List(ctx context.Context, q Query) (page Page, err error) {
 
 // ListTx is List within a transaction.
 func (b *Book) ListTx(ctx context.Context, tx store.Tx, q Query) (Page, error) {
-	walk, err := b.plan(ctx, tx, q)
+	p, err := b.plan(ctx, tx, q)
 	if err != nil {
 		return Page{}, err
 	}
-	limit := q.Limit
-	if limit <= 0 {
-		limit = DefaultLimit
-	}
-	limit = min(limit, MaxLimit)
-	var page Page
-	var last []byte
-	for key, r := range walk {
-		if len(page.Records) == limit {
-			page.Next = cursorText(q, last)
-			break
-		}
-		last = slices.Clone(key)
-		r.raw = slices.Clone(r.raw)
-		page.Records = append(page.Records, r)
+	p.paged = true
+	page := p.page(ctx, tx)
+	if p.spent {
+		p.collectAll()
+		page = p.page(ctx, tx)
 	}
 	return page, ctx.Err()
 }
 
-// Count says how many records the query would list: exact is false when there are more than n. Without Keep, Field and
-// Sort it costs one read for those who see all or have an owner's count; else it counts CountLimit records at most.
-func (b *Book) Count(ctx context.Context, q Query) (n int, exact bool, err error) {
-	err = b.db.View(ctx, func(tx store.Tx) error {
-		e := b.schema.Entity(q.Entity)
-		if e == nil {
-			return fault.Missing("entity", q.Entity)
+func (q Query) limit() int {
+	if q.Limit <= 0 {
+		return DefaultLimit
+	}
+	return min(q.Limit, MaxLimit)
+}
+
+// page reads as many records as the query asks for, and where the next page begins.
+func (p *plan) page(ctx context.Context, tx store.Tx) (page Page) {
+	var last []byte
+	for at, r := range p.walk(ctx, tx) {
+		if len(page.Records) == p.query.limit() {
+			page.Next = cursorText(p.query, last)
+			p.spent = false
+			break
 		}
-		filter, err := b.gate.Filter(ctx, q.Entity)
+		last = append(last[:0], at...)
+		r.raw = slices.Clone(r.raw)
+		page.Records = append(page.Records, p.book.shown(ctx, tx, r))
+	}
+	return page
+}
+
+// Count says how many records the query would list: exact is false when there are more than n. Where the query has no
+// condition it costs a read; else it counts CountLimit records at most.
+func (b *Book) Count(ctx context.Context, q Query) (n int, exact bool, err error) {
+	return b.count(ctx, q, CountLimit)
+}
+
+// CountAll is Count to the end, however long it takes.
+func (b *Book) CountAll(ctx context.Context, q Query) (n int, err error) {
+	n, _, err = b.count(ctx, q, -1)
+	return n, err
+}
+
+func (b *Book) count(ctx context.Context, q Query, limit int) (n int, exact bool, err error) {
+	err = b.db.View(ctx, func(tx store.Tx) error {
+		q.Cursor, exact = "", true
+		if !q.Valued {
+			q.Sort = "" // no order changes how many there are
+		}
+		p, err := b.plan(ctx, tx, q)
 		if err != nil {
 			return err
 		}
-		if q.Keep == nil && q.Field == "" && strings.TrimPrefix(q.Sort, "-") == "" && (filter.All || e.Via == "") {
-			key := q.Entity
-			if !filter.All {
-				key += "\x00" + filter.Owner
-			}
-			n, exact = int(counted(tx, key)), true
+		if n, exact = p.counted(tx); exact {
 			return nil
 		}
-		walk, err := b.plan(ctx, tx, q)
-		if err != nil {
-			return err
-		}
-		exact = true
-		for range walk {
-			if n == CountLimit {
+		n, exact = 0, true
+		for range p.walk(ctx, tx) {
+			if n == limit {
 				exact = false
-				break
+				return nil
 			}
 			n++
 		}
-		return nil
+		return ctx.Err()
 	})
 	return n, exact, err
 }
 
-// plan chooses the bucket to walk and yields (key, record) of what the actor may see, from the cursor on.
-func (b *Book) plan(ctx context.Context, tx store.Tx, q Query) (iter.Seq2[[]byte, Record], error) {
-	e := b.schema.Entity(q.Entity)
-	if e == nil {
-		return nil, fault.Missing("entity", q.Entity)
+// counted reads the answer of a plan without conditions from the kept counts.
+func (p *plan) counted(tx store.Tx) (n int, ok bool) {
+	if len(p.tests) > 0 || p.query.Valued || p.query.Field != "" {
+		return 0, false
 	}
-	filter, err := b.gate.Filter(ctx, q.Entity)
-	if err != nil {
-		return nil, err
+	if p.everybody() {
+		return int(counted(tx, countKey(p.entity.Name, ""))), true
 	}
-	sort, reverse := strings.CutPrefix(q.Sort, "-")
-	name, prefix := "record."+e.Name, []byte(nil)
-	is := func(Record) bool { return true }
-	switch {
-	case q.Field != "":
-		if sort != "" {
-			return nil, fault.InvalidField("sort", "list.sort-with-field")
+	// A record that stands under two of the actor's principals is counted under each.
+	for _, principal := range p.principals {
+		if under := counted(tx, countKey(p.entity.Name, principal)); under > 0 && n > 0 {
+			return 0, false
+		} else if under > 0 {
+			n = int(under)
 		}
-		if prefix, is, err = equals(e, q.Field, q.Value); err != nil {
-			return nil, err
-		}
-		name = indexBucket(e.Name, q.Field)
-	case sort != "":
-		if f := e.Field(sort); f == nil || !f.Indexed || f.Many { // by one of many it would list a record again and again
-			return nil, fault.InvalidField("sort", "list.sort", "field", sort)
-		}
-		name = indexBucket(e.Name, sort)
-	case !filter.All && e.Owner != "" && e.Via == "" && e.Field(e.Owner).Indexed:
-		name, prefix = indexBucket(e.Name, e.Owner), []byte(sortableText(filter.Owner))
 	}
-	from, to, err := b.window(q, prefix, reverse)
-	if err != nil {
-		return nil, err
+	return n, true
+}
+
+// walk yields where each record stands in the plan's order, and the record, of those that pass its tests. The record
+// is the store's until the next.
+func (p *plan) walk(ctx context.Context, tx store.Tx) iter.Seq2[[]byte, Record] {
+	if p.collect {
+		return p.collected(ctx, tx)
 	}
-	records := tx.Bucket("record." + e.Name)
+	return p.scan(ctx, tx, p.index, p.windows, p.reverse)
+}
+
+// patience is how many records a walk in the order of an index may test in vain before reading all records in their own
+// order, which costs a tenth for each, is the better way.
+const patience = 5000
+
+// ctxEvery is after how many records a walk asks whether anybody still waits for it.
+const ctxEvery = 1024
+
+// scan walks the windows of an index, or of the records themselves, and tests each record.
+func (p *plan) scan(ctx context.Context, tx store.Tx, index string, windows []window, reverse bool) iter.Seq2[[]byte, Record] {
 	return func(yield func([]byte, Record) bool) {
-		for key, raw := range tx.Bucket(name).Scan(from, to, reverse) {
-			r := Record{entity: e, raw: raw}
-			copy(r.ID[:], key[len(key)-16:])
-			if name != "record."+e.Name {
-				r.raw = records.Get(r.ID[:])
+		records := tx.Bucket("record." + p.entity.Name)
+		n := 0
+		for _, w := range windows {
+			for at, raw := range p.keys(tx, index, w, reverse) {
+				if n++; n%ctxEvery == 0 && ctx.Err() != nil {
+					return
+				}
+				if p.hopeful && n > patience {
+					p.spent = true
+					return
+				}
+				r := Record{entity: p.entity, raw: raw}
+				copy(r.ID[:], at[len(at)-16:])
+				if index != "" {
+					r.raw = records.Get(r.ID[:])
+				}
+				if r.raw != nil && p.passes(r) && !yield(at, r) {
+					return
+				}
 			}
-			if r.raw == nil || !is(r) || !filter.All && !slices.Contains(b.owners(tx, r, 0), filter.Owner) || q.Keep != nil && !q.Keep(r) {
-				continue
-			}
-			if !yield(key, r) {
+		}
+	}
+}
+
+// keys yields the places of a window of an index, each once, over all of the actor's principals. Without an index the
+// place is the record's id, and its bytes come along.
+func (p *plan) keys(tx store.Tx, index string, w window, reverse bool) iter.Seq2[[]byte, []byte] {
+	if index == "" {
+		return tx.Bucket("record."+p.entity.Name).Scan(w.from, w.to, reverse)
+	}
+	bucket := tx.Bucket(indexBucket(p.entity.Name, index))
+	if len(p.principals) == 1 {
+		return partitionKeys(bucket, p.principals[0], w, reverse)
+	}
+	return mergedKeys(bucket, p.principals, w, reverse)
+}
+
+func partitionKeys(bucket store.Bucket, principal string, w window, reverse bool) iter.Seq2[[]byte, []byte] {
+	skip := len(principal) + 1
+	from, to := w.under(principal)
+	return func(yield func([]byte, []byte) bool) {
+		for key, value := range bucket.Scan(from, to, reverse) {
+			if len(key) >= skip+16 && !yield(key[skip:], value) {
 				return
 			}
 		}
-	}, nil
+	}
 }
 
-// window is the range of keys to walk: the prefix's, from the cursor on.
-func (b *Book) window(q Query, prefix []byte, reverse bool) (from, to []byte, err error) {
-	from, to = prefix, store.PrefixEnd(prefix)
-	if q.Cursor == "" {
-		return from, to, nil
+// mergedKeys walks several partitions at once in one order.
+func mergedKeys(bucket store.Bucket, principals []string, w window, reverse bool) iter.Seq2[[]byte, []byte] {
+	return func(yield func([]byte, []byte) bool) {
+		type head struct {
+			at   []byte
+			next func() ([]byte, []byte, bool)
+		}
+		var heads []*head
+		for _, principal := range principals {
+			next, stop := iter.Pull2(partitionKeys(bucket, principal, w, reverse))
+			defer stop()
+			if at, _, ok := next(); ok {
+				heads = append(heads, &head{slices.Clone(at), next})
+			}
+		}
+		var last []byte
+		for len(heads) > 0 {
+			first := 0
+			for i := range heads {
+				if c := bytes.Compare(heads[i].at, heads[first].at); c < 0 && !reverse || c > 0 && reverse {
+					first = i
+				}
+			}
+			h := heads[first]
+			if last == nil || !bytes.Equal(h.at, last) {
+				last = append(last[:0], h.at...)
+				if !yield(last, nil) {
+					return
+				}
+			}
+			at, _, ok := h.next()
+			if !ok {
+				heads = slices.Delete(heads, first, first+1)
+				continue
+			}
+			h.at = append(h.at[:0], at...)
+		}
 	}
-	at, err := cursorKey(q)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !bytes.HasPrefix(at, prefix) {
-		return nil, nil, fault.InvalidField("cursor", "list.cursor")
-	}
-	if reverse {
-		return from, at, nil
-	}
-	return append(at, 0), to, nil
 }
 
-// equals gives the beginning of the index keys of a value, and tells a record that has it from one whose text only
-// folds to the same key or begins alike.
-func equals(e *schema.Entity, field string, value any) (prefix []byte, is func(Record) bool, err error) {
-	f := e.Field(field)
-	if f == nil || !f.Indexed {
-		return nil, nil, fault.InvalidField("filter", "list.field", "field", field)
+// collected reads the records that a condition leaves, and sorts them by what the list is sorted by. It keeps no more
+// than the page needs.
+func (p *plan) collected(ctx context.Context, tx store.Tx) iter.Seq2[[]byte, Record] {
+	type place struct {
+		at []byte
+		id ID
 	}
-	single := *f
-	single.Many = false
-	cleaned, bad := clean(&single, value)
-	if bad != nil || cleaned == nil {
-		return nil, nil, fault.InvalidField("filter", "field.type")
+	return func(yield func([]byte, Record) bool) {
+		var places []place
+		first := func(n int) {
+			slices.SortFunc(places, func(a, b place) int { return p.compare(a.at, b.at) })
+			places = slices.CompactFunc(places, func(a, b place) bool { return a.id == b.id }) // met by two of its values
+			places = places[:min(len(places), n)]
+		}
+		need := p.query.limit() + 1
+		for _, r := range p.scan(ctx, tx, p.index, p.windows, false) {
+			at := r.ID[:]
+			if p.sort != nil {
+				value := indexValues(r, p.sort)[0]
+				if value == missing && p.query.Valued {
+					continue
+				}
+				at = append([]byte(value), r.ID[:]...)
+			}
+			if p.after != nil && p.compare(at, p.after) <= 0 {
+				continue
+			}
+			if places = append(places, place{slices.Clone(at), r.ID}); p.paged && len(places) > 4*need+1000 {
+				first(need)
+			}
+		}
+		first(len(places))
+		for _, found := range places {
+			if r, ok := rawOf(tx, p.entity, found.id); ok && !yield(found.at, r) {
+				return
+			}
+		}
 	}
-	switch v := cleaned.(type) {
-	case ID:
-		return v[:], func(r Record) bool { return r.Link(field) == v }, nil
-	case time.Time:
-		return []byte(sortableTime(v)), func(Record) bool { return true }, nil
-	case string:
-		return []byte(sortableText(v)), func(r Record) bool { return slices.Contains(r.Texts(field), v) }, nil
-	}
-	return nil, nil, fault.InvalidField("filter", "field.type")
 }
 
-// A cursor is the key of the last record shown, with a sum of the query it belongs to, so that one from another list
+// compare orders two places as the list does: those without a value come last in both directions.
+func (p *plan) compare(a, b []byte) int {
+	if p.sort != nil {
+		if noA, noB := a[0] == missing[0], b[0] == missing[0]; noA != noB {
+			if noA {
+				return 1
+			}
+			return -1
+		}
+	}
+	if p.reverse {
+		return bytes.Compare(b, a)
+	}
+	return bytes.Compare(a, b)
+}
+
+// A cursor is the place of the last record shown, with a sum of the query it belongs to, so that one from another list
 // is refused. It grants nothing: every record is asked for anew.
 
-func cursorText(q Query, key []byte) string {
-	return base64.RawURLEncoding.EncodeToString(append(querySum(q), key...))
+func cursorText(q Query, at []byte) string {
+	return base64.RawURLEncoding.EncodeToString(append(querySum(q), at...))
 }
 
-func cursorKey(q Query) ([]byte, error) {
+func cursorPlace(q Query) ([]byte, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(q.Cursor)
 	if err != nil || len(raw) < 4+16 || len(raw) > 2048 || !bytes.Equal(raw[:4], querySum(q)) {
 		return nil, fault.InvalidField("cursor", "list.cursor")
@@ -226,6 +327,9 @@ func cursorKey(q Query) ([]byte, error) {
 func querySum(q Query) []byte {
 	h := fnv.New32a()
 	h.Write([]byte(q.Entity + "\x00" + q.Field + "\x00" + q.Sort))
+	if q.Filter != nil {
+		h.Write([]byte("\x00" + q.Filter.String()))
+	}
 	return h.Sum(nil)
 }
 
@@ -233,43 +337,64 @@ func querySum(q Query) []byte {
 // than before where that is given.
 func (b *Book) Linked(tx store.Tx, entity, link string, id, before ID) iter.Seq[Record] {
 	return func(yield func(Record) bool) {
-		e := b.schema.Entity(entity)
-		to := store.PrefixEnd(id[:])
-		if !before.Zero() {
-			to = append(id[:len(id):len(id)], before[:]...)
+		e := b.schema.At(tx).Entity(entity)
+		if e == nil || e.Field(link) == nil || !b.ready(tx, entity, link) {
+			return
 		}
-		records := tx.Bucket("record." + entity)
-		for key := range tx.Bucket(indexBucket(entity, link)).Scan(id[:], to, true) {
-			r := Record{entity: e}
-			copy(r.ID[:], key[len(key)-16:])
-			if raw := records.Get(r.ID[:]); raw != nil {
-				r.raw = slices.Clone(raw)
-				if !yield(r) {
-					return
-				}
+		prefix := append([]byte("\x00"+valued), id[:]...)
+		to := store.PrefixEnd(prefix)
+		if !before.Zero() {
+			to = append(slices.Clone(prefix), before[:]...)
+		}
+		for key := range tx.Bucket(indexBucket(entity, link)).Scan(prefix, to, true) {
+			if r, ok := rawOf(tx, e, ID(key[len(key)-16:])); ok && !yield(r) {
+				return
 			}
 		}
 	}
-}
-
-// Allowed tells whether the actor may do verb to a record that was read already.
-func (b *Book) Allowed(ctx context.Context, tx store.Tx, verb access.Verb, r Record) bool {
-	return b.require(ctx, tx, verb, r) == nil
 }
 
 // With yields the records whose indexed field has the value, oldest first, without asking who reads.
 func (b *Book) With(tx store.Tx, entity, field string, value any) iter.Seq[Record] {
 	return func(yield func(Record) bool) {
-		e := b.schema.Entity(entity)
-		prefix, is, err := equals(e, field, value)
+		e := b.schema.At(tx).Entity(entity)
+		w, is, err := equals(e, field, value)
 		if err != nil {
 			return // nothing has an impossible value; a field that is not indexed would find nothing in the room's tests
 		}
-		for key := range tx.Bucket(indexBucket(entity, field)).Scan(prefix, store.PrefixEnd(prefix), false) {
-			r, err := b.Raw(tx, entity, ID(key[len(key)-16:]))
-			if err == nil && is(r) && !yield(r) {
+		for at := range partitionKeys(tx.Bucket(indexBucket(entity, field)), "", w, false) {
+			if r, ok := rawOf(tx, e, ID(at[len(at)-16:])); ok && is(r) && !yield(r) {
 				return
 			}
 		}
 	}
+}
+
+// equals gives the window of a value, and tells a record that has it from one whose text only folds to the same key or
+// begins alike.
+func equals(e *schema.Entity, field string, value any) (w window, is func(Record) bool, err error) {
+	f := e.Field(field)
+	if f == nil || !f.Indexed || f.Hidden {
+		return w, nil, fault.InvalidField("filter", "list.field", "field", field)
+	}
+	single := *f
+	single.Many = false
+	cleaned, bad := clean(&single, value)
+	if bad != nil || cleaned == nil {
+		return w, nil, fault.InvalidField("filter", "field.type")
+	}
+	raw, err := wire(&single, cleaned)
+	if err != nil {
+		return w, nil, err
+	}
+	found := indexValues(Record{entity: e, raw: raw}, f)
+	w = prefixed([]byte(found[0]))
+	if s, ok := cleaned.(string); ok {
+		return w, func(r Record) bool {
+			same := false
+			r.visit(numberOf(f), func(b []byte) bool { same = same || string(b) == s; return !same })
+			return same
+		}, nil
+	}
+	return w, func(Record) bool { return true }, nil
 }

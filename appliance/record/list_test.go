@@ -48,7 +48,7 @@ func TestSort(t *testing.T) {
 	for sort, want := range map[string]string{
 		"":      "בני Zoe אדם anna  Ärzte Борис",
 		"-":     "Борис Ärzte  anna אדם Zoe בני",
-		"name":  " anna Ärzte Zoe Борис אדם בני",
+		"name":  "anna Ärzte Zoe Борис אדם בני ",
 		"-name": "בני אדם Борис Zoe Ärzte anna ",
 		"seen":  "אדם Борис Ärzte  anna Zoe בני",
 	} {
@@ -226,8 +226,8 @@ func TestCountWithSortOrKeepCountsWhatIsListed(t *testing.T) {
 	}
 	for _, role := range []access.Role{access.Owner, access.Agent} {
 		for want, q := range map[int]Query{
-			4:  {Sort: "seen"},
-			10: {Sort: "-"},
+			4:  {Sort: "seen", Valued: true},
+			10: {Sort: "-seen"},
 			3:  {Keep: func(r Record) bool { return r.Text("name") < "3" }},
 			1:  {Field: "name", Value: "7"},
 		} {

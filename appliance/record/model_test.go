@@ -82,31 +82,43 @@ func compare(t *testing.T, o *office, live map[ID]Record) {
 	t.Helper()
 	key := map[string]func(Record) (string, bool){
 		"":      func(r Record) (string, bool) { return "", true },
-		"name":  func(r Record) (string, bool) { return sortableText(r.Text("name")), true },
+		"name":  func(r Record) (string, bool) { return sortableText(r.Text("name")), r.Has("name") },
 		"owner": func(r Record) (string, bool) { return sortableText(r.Text("owner")), r.Has("owner") },
 		"kind":  func(r Record) (string, bool) { return sortableText(r.Text("kind")), r.Has("kind") },
 		"seen":  func(r Record) (string, bool) { return sortableTime(r.Time("seen")), r.Has("seen") },
 	}
 	for _, role := range []access.Role{access.Owner, access.Agent} {
 		for sort, of := range key {
-			var want []Record
+			var with, without []Record // a value in the field
 			for _, r := range live {
-				if _, listed := of(r); listed && (role == access.Owner || r.Text("owner") == "dana") {
-					want = append(want, r)
+				if role != access.Owner && r.Text("owner") != "dana" {
+					continue
+				}
+				if _, ok := of(r); ok {
+					with = append(with, r)
+				} else {
+					without = append(without, r)
 				}
 			}
-			slices.SortFunc(want, func(a, b Record) int {
+			order := func(a, b Record) int {
 				x, _ := of(a)
 				y, _ := of(b)
 				return cmp.Or(cmp.Compare(x, y), bytes.Compare(a.ID[:], b.ID[:]))
-			})
-			same(t, fmt.Sprintf("%s by %q", role, sort), o.all(role, Query{Entity: "contact", Sort: sort, Limit: 9}), want)
-			slices.Reverse(want)
-			same(t, fmt.Sprintf("%s by -%q", role, sort), o.all(role, Query{Entity: "contact", Sort: "-" + sort, Limit: 9}), want)
+			}
+			slices.SortFunc(with, order)
+			slices.SortFunc(without, order)
+			for _, backwards := range []string{"", "-"} {
+				q := Query{Entity: "contact", Sort: backwards + sort, Limit: 9}
+				same(t, fmt.Sprintf("%s by %q", role, q.Sort), o.all(role, q), slices.Concat(with, without))
+				q.Valued = true
+				same(t, fmt.Sprintf("%s by %q, those that have it", role, q.Sort), o.all(role, q), with)
+				slices.Reverse(with)
+				slices.Reverse(without)
+			}
 			if sort == "" {
 				n, exact, err := o.Count(as(t, role, "dana"), Query{Entity: "contact"})
-				if err != nil || n != len(want) || !exact {
-					t.Errorf("%s counts %d, %v; want %d", role, n, err, len(want))
+				if err != nil || n != len(with) || !exact {
+					t.Errorf("%s counts %d, %v; want %d", role, n, err, len(with))
 				}
 			}
 		}

@@ -76,7 +76,7 @@ func open(t testing.TB) *office {
 	must(t, err)
 	c := &clock{at: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)}
 	facts := journal.New(db, c.now)
-	book := NewBook(Parts{DB: db, Schema: s, Gate: gate, Journal: facts, Now: c.now})
+	book := NewBook(Parts{DB: db, Schema: schema.Fixed(s), Gate: gate, Journal: facts, Now: c.now})
 	book.Lookup("contact", func(_ store.Tx, r Record) (search.Doc, bool) {
 		return search.Doc{Title: r.Text("name"), Texts: []string{r.Text("name")}, Emails: r.Texts("emails")}, true
 	})

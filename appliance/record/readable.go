@@ -7,10 +7,10 @@ import (
 	"github.com/karov-crm/karov/appliance/schema"
 )
 
-// Readable gives the fields of a stored record as plain values for JSON, by name: what a person who has only a backup
+// Export gives the fields of a stored record as plain values for JSON, by name: what a person who has only a backup
 // can read. It is nil for an entity that the schema does not know.
-func (b *Book) Readable(entity string, id, raw []byte) map[string]any {
-	e := b.schema.Entity(entity)
+func (b *Book) Export(entity string, id, raw []byte) map[string]any {
+	e := b.schema.Current().Entity(entity)
 	if e == nil || len(id) != 16 {
 		return nil
 	}
@@ -26,14 +26,17 @@ func (r Record) Fields() map[string]any {
 	fields := map[string]any{}
 	for i := range r.entity.Fields {
 		f := &r.entity.Fields[i]
-		if r.Has(f.Name) {
-			fields[f.Name] = r.plain(f)
+		if v, ok := r.computed[f.Name]; ok {
+			fields[f.Name] = v
+		} else if r.Has(f.Name) {
+			fields[f.Name] = r.Plain(f)
 		}
 	}
 	return fields
 }
 
-func (r Record) plain(f *schema.Field) any {
+// Plain reads a field that holds something as a plain value for JSON.
+func (r Record) Plain(f *schema.Field) any {
 	switch f.Type {
 	case schema.Number:
 		n, _ := r.Number(f.Name)
@@ -43,7 +46,21 @@ func (r Record) plain(f *schema.Field) any {
 	case schema.Time:
 		return r.Time(f.Name).Format(time.RFC3339Nano)
 	case schema.Link:
+		if f.Many {
+			return r.Links(f.Name)
+		}
 		return r.Link(f.Name).String()
+	case schema.Money:
+		if a, ok := r.Amount(f.Name); ok {
+			return a
+		}
+		return nil
+	case schema.File, schema.Picture:
+		files := r.Attachments(f.Name)
+		if f.Many || len(files) == 0 {
+			return files
+		}
+		return files[0]
 	case schema.Data:
 		var raw json.RawMessage
 		if r.Data(f.Name, &raw) != nil {

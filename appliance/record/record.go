@@ -1,9 +1,11 @@
 // Package record is the one door to every record, of whatever entity: validate, permit, write, index, tell the journal.
 //
 // Rooms and the API read and write through a Book; nothing else touches the buckets it owns: record.<entity> (id to
-// record), index.<entity>.<field> (value and id, for lists), record.counts (how many there are, for all and by owner)
-// and record.bin (what was deleted, until it is restored or purged). Its facts are <entity>.created, .changed, .deleted
-// and .restored, unless a room names its own.
+// record), index.<entity>.<field> (principal, value and id, for lists), record.counts (how many there are, for all and
+// by principal), record.bin (what was deleted, until it is restored or purged), record.shares, record.history (what
+// fields held before), record.bulk (changes of many, for their undo), record.building (indexes that are not complete
+// yet) and record.requests. Its facts are <entity>.created, .changed, .deleted, .restored, .shared, .unshared and
+// .erased, unless a room names its own.
 //
 // It promises that a change names the version it saw, so that a lost update is a conflict and never silent; that index,
 // lookup, count and fact are written in the record's own transaction; that a record which is not for the actor looks
@@ -18,6 +20,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/schema"
 )
 
@@ -35,6 +38,9 @@ type Record struct {
 	ID     ID
 	entity *schema.Entity
 	raw    []byte
+
+	rights   *access.Fields // of whom it was read for; nil for no limits
+	computed map[string]any // the values of its formulas, as plain values for JSON
 }
 
 // Entity is the name of the record's entity.
@@ -78,6 +84,45 @@ func (r Record) Link(field string) (id ID) {
 	return id
 }
 
+// Links reads a link to many records.
+func (r Record) Links(field string) (ids []ID) {
+	r.visit(r.number(field), func(b []byte) bool {
+		if len(b) == 16 {
+			ids = append(ids, ID(b))
+		}
+		return true
+	})
+	return ids
+}
+
+// Amount reads a money field and whether it holds one.
+func (r Record) Amount(field string) (schema.Amount, bool) {
+	raw := r.first(r.number(field))
+	if raw == nil {
+		return schema.Amount{}, false
+	}
+	return schema.DecodeAmount(raw)
+}
+
+// Attachments reads a file or picture field. One that is damaged is left out.
+func (r Record) Attachments(field string) (files []schema.Attachment) {
+	r.visit(r.number(field), func(b []byte) bool {
+		if a, ok := schema.DecodeAttachment(b); ok {
+			files = append(files, a)
+		}
+		return true
+	})
+	return files
+}
+
+// Computed reads a formula's value: a string, float64, bool, schema.Amount, or nil for none.
+func (r Record) Computed(field string) any {
+	if r.number(field) == 0 {
+		return nil
+	}
+	return r.computed[field]
+}
+
 // Time reads a moment, the zero time where there is none.
 func (r Record) Time(field string) time.Time { return r.moment(r.number(field)) }
 
@@ -99,6 +144,9 @@ func (r Record) Data(field string, target any) error {
 	return json.Unmarshal(raw, target)
 }
 
+// Reads tells whether the record has a field that its reader may read, empty or not.
+func (r Record) Reads(field string) bool { return r.number(field) != 0 }
+
 // Has tells whether the field holds anything.
 func (r Record) Has(field string) bool {
 	number := r.number(field)
@@ -110,15 +158,20 @@ func (r Record) Has(field string) bool {
 	return found
 }
 
+// number is where a field stands in the stored bytes, 0 for one that is not there for the reader. No stored field has
+// the number 0, so every way to read ends here.
 func (r Record) number(field string) protowire.Number {
 	if r.entity == nil {
 		return 0
 	}
-	if f := r.entity.Field(field); f != nil {
-		return protowire.Number(f.Number)
+	f := r.entity.Field(field)
+	if f == nil || f.Hidden || r.rights.Hidden(field) {
+		return 0
 	}
-	return 0
+	return numberOf(f)
 }
+
+func numberOf(f *schema.Field) protowire.Number { return protowire.Number(f.Number) }
 
 func (r Record) moment(number protowire.Number) time.Time {
 	n, ok := r.scalar(number)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/mail"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -27,10 +28,20 @@ const (
 
 // clean turns one value into the type its field stores, nil when it is empty.
 func clean(f *schema.Field, value any) (any, *fault.Field) {
+	switch f.Type {
+	case schema.File, schema.Picture:
+		return cleanFiles(f, value)
+	case schema.Link:
+		if f.Many {
+			return cleanLinks(f, value)
+		}
+	}
 	if f.Many {
 		return cleanMany(f, value)
 	}
 	switch f.Type {
+	case schema.Money:
+		return cleanAmount(f, value)
 	case schema.Number:
 		n, ok := value.(float64)
 		if value != nil && (!ok || math.IsNaN(n) || math.IsInf(n, 0)) {
@@ -84,7 +95,7 @@ func cleanText(f *schema.Field, s string) (any, *fault.Field) {
 	switch f.Type {
 	case schema.Choice:
 		if !slices.Contains(f.Choices, s) {
-			return nil, problem(f, "field.choice", "choices", strings.Join(f.Choices, ", "))
+			return nil, choiceProblem(f)
 		}
 	case schema.Email:
 		a, err := mail.ParseAddress(s)
@@ -96,8 +107,85 @@ func cleanText(f *schema.Field, s string) (any, *fault.Field) {
 		if _, err := time.Parse(time.DateOnly, s); err != nil {
 			return nil, problem(f, "field.date")
 		}
+	case schema.Yearly:
+		return cleanYearly(f, s)
+	case schema.URL:
+		u, err := url.Parse(s)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return nil, problem(f, "field.url")
+		}
 	}
 	return s, nil
+}
+
+func choiceProblem(f *schema.Field) *fault.Field {
+	offered := slices.DeleteFunc(slices.Clone(f.Choices), func(c string) bool { return slices.Contains(f.Retired, c) })
+	return problem(f, "field.choice", "choices", strings.Join(offered, ", "))
+}
+
+// cleanYearly takes a day with its year, or without one as vCard writes it (RFC 6350, section 4.3.1): --02-29. A day
+// without a year may be the 29th of February.
+func cleanYearly(f *schema.Field, s string) (any, *fault.Field) {
+	day := s
+	if rest, ok := strings.CutPrefix(s, "--"); ok {
+		day = "2000-" + rest
+	}
+	if _, err := time.Parse(time.DateOnly, day); err != nil {
+		return nil, problem(f, "field.yearly")
+	}
+	return s, nil
+}
+
+// cleanAmount takes what schema.AmountFrom takes: "12.34", "12.34 ILS", a number, or {"amount", "currency"}.
+func cleanAmount(f *schema.Field, value any) (any, *fault.Field) {
+	if value == nil || value == "" {
+		return nil, nil
+	}
+	a, err := schema.AmountFrom(value, f.Currency)
+	if err != nil {
+		return nil, because(f, err)
+	}
+	return a, nil
+}
+
+// cleanFiles takes attachments that were stored before: their blob's name is what counts.
+func cleanFiles(f *schema.Field, value any) (any, *fault.Field) {
+	var given []any
+	switch v := value.(type) {
+	case nil:
+	case []schema.Attachment:
+		for _, a := range v {
+			given = append(given, a)
+		}
+	case []any:
+		given = v
+	default:
+		given = []any{v}
+	}
+	if len(given) > 1 && !f.Many || len(given) > maxMany {
+		return nil, problem(f, "field.too-many", "limit", maxMany)
+	}
+	var files []schema.Attachment
+	for _, item := range given {
+		a, err := schema.AttachmentFrom(item)
+		if err != nil {
+			return nil, because(f, err)
+		}
+		if f.Type == schema.Picture && !a.IsPicture() {
+			return nil, problem(f, "field.picture")
+		}
+		files = append(files, a)
+	}
+	if files == nil {
+		return nil, nil
+	}
+	return files, nil
+}
+
+// because is a field's problem as another room's fault names it.
+func because(f *schema.Field, err error) *fault.Field {
+	found := fault.Of(err)
+	return &fault.Field{Name: f.Name, Key: found.Key, Params: found.Params}
 }
 
 // visible tells what a reader sees from what leaves an empty place.
@@ -205,6 +293,45 @@ func cleanLink(f *schema.Field, value any) (any, *fault.Field) {
 		return nil, nil
 	}
 	return id, nil
+}
+
+// cleanLinks takes many ids, each once, in their order.
+func cleanLinks(f *schema.Field, value any) (any, *fault.Field) {
+	var given []any
+	switch v := value.(type) {
+	case nil:
+	case ID, string:
+		given = []any{v}
+	case []any:
+		given = v
+	case []ID:
+		for _, id := range v {
+			given = append(given, id)
+		}
+	case []string:
+		for _, s := range v {
+			given = append(given, s)
+		}
+	default:
+		return nil, problem(f, "field.many")
+	}
+	if len(given) > maxMany {
+		return nil, problem(f, "field.too-many", "limit", maxMany)
+	}
+	var ids []ID
+	for _, item := range given {
+		cleaned, bad := cleanLink(f, item)
+		if bad != nil {
+			return nil, bad
+		}
+		if id, ok := cleaned.(ID); ok && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	if ids == nil {
+		return nil, nil
+	}
+	return ids, nil
 }
 
 func cleanData(f *schema.Field, value any) (any, *fault.Field) {

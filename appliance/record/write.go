@@ -36,8 +36,8 @@ func (b *Book) Create(ctx context.Context, entity string, values Values) (r Reco
 
 // CreateTx is Create within a transaction.
 func (b *Book) CreateTx(ctx context.Context, tx store.Tx, c Change) (Record, error) {
-	e := b.schema.Entity(c.Entity)
-	if e == nil {
+	e := b.schema.At(tx).Entity(c.Entity)
+	if e == nil || e.Hidden {
 		return Record{}, fault.Missing("entity", c.Entity)
 	}
 	if c.ID.Zero() {
@@ -52,23 +52,25 @@ func (b *Book) CreateTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 		return Record{}, fault.New(fault.Conflict, "record.exists", "id", c.ID.String())
 	}
 	c.Values = b.ownNew(ctx, e, c)
-	fields, changed, err := b.merge(e, map[int][]byte{}, c)
+	fields := map[int][]byte{}
+	changed, err := b.merge(ctx, e, fields, c, true)
 	if err != nil {
 		return Record{}, err
 	}
 	now, actor := b.now(), access.ActorFrom(ctx).ID
 	h := header{version: 1, created: now, updated: now, createdBy: actor, updater: actor}
 	after := Record{ID: c.ID, entity: e, raw: encode(h, fields)}
-	if !c.Inside {
-		// A record one may create but would not be allowed to see would be lost to its maker.
-		if err := b.require(ctx, tx, access.See, after); err != nil {
-			return Record{}, fault.New(fault.Forbidden, "access.not-yours", "entity", e.Name)
-		}
-		if err := b.checkLinks(ctx, tx, after, changed); err != nil {
-			return Record{}, err
-		}
+	if c.Inside {
+		return after, b.write(ctx, tx, written{after: after, change: c, fields: changed, fact: ".created"})
 	}
-	return after, b.write(ctx, tx, written{after: after, change: c, fields: changed, fact: ".created"})
+	// A record one may create but would not be allowed to see would be lost to its maker.
+	if err := b.require(ctx, tx, access.See, after); err != nil {
+		return Record{}, fault.New(fault.Forbidden, "access.not-yours", "entity", e.Name)
+	}
+	if err := b.checkLinks(ctx, tx, after, changed); err != nil {
+		return Record{}, err
+	}
+	return b.shown(ctx, tx, after), b.write(ctx, tx, written{after: after, change: c, fields: changed, fact: ".created"})
 }
 
 // ownNew gives a record that somebody limited to own records makes to its maker, unless he names another of his own.
@@ -122,9 +124,13 @@ func (b *Book) ChangeTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 	if err := b.mayHandOver(ctx, before, c); err != nil {
 		return Record{}, err
 	}
-	fields, changed, err := b.merge(before.entity, before.split(), c)
-	if err != nil || len(changed) == 0 {
-		return before, err
+	fields := before.split()
+	changed, err := b.merge(ctx, before.entity, fields, c, false)
+	if err != nil {
+		return Record{}, err
+	}
+	if len(changed) == 0 {
+		return b.seenBy(ctx, tx, before, c), nil
 	}
 	h := header{version: before.Version() + 1, created: before.CreatedAt(), createdBy: before.CreatedBy(),
 		updated: b.now(), updater: access.ActorFrom(ctx).ID}
@@ -133,8 +139,22 @@ func (b *Book) ChangeTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 		if err := b.checkLinks(ctx, tx, after, changed); err != nil {
 			return Record{}, err
 		}
+		if !b.meets(ctx, tx, access.Change, after) { // or one could change a record out of one's own reach
+			return Record{}, fault.New(fault.Forbidden, "access.not-yours", "entity", c.Entity)
+		}
 	}
-	return after, b.write(ctx, tx, written{before: before, after: after, change: c, fields: changed, fact: ".changed"})
+	if err := b.write(ctx, tx, written{before: before, after: after, change: c, fields: changed, fact: ".changed"}); err != nil {
+		return Record{}, err
+	}
+	return b.seenBy(ctx, tx, after, c), nil
+}
+
+// seenBy is a written record as its writer may read it; a room reads all of it.
+func (b *Book) seenBy(ctx context.Context, tx store.Tx, r Record, c Change) Record {
+	if c.Inside {
+		return r
+	}
+	return b.shown(ctx, tx, r)
 }
 
 // mayHandOver lets only those who may assign give a record to somebody else.
@@ -157,101 +177,111 @@ func (b *Book) mayHandOver(ctx context.Context, before Record, c Change) error {
 func (b *Book) checkLinks(ctx context.Context, tx store.Tx, r Record, changed []string) error {
 	for _, name := range changed {
 		f := r.entity.Field(name)
-		if f.Type != schema.Link || r.Link(name).Zero() {
+		if f.Type != schema.Link {
 			continue
 		}
-		if _, err := b.GetTx(ctx, tx, f.Target, r.Link(name)); err != nil {
-			return fault.InvalidField(name, "field.link")
+		for _, id := range r.Links(name) {
+			if _, err := b.GetTx(ctx, tx, f.Target, id); err != nil {
+				return fault.InvalidField(name, "field.link")
+			}
 		}
 	}
 	return nil
 }
 
-// Delete puts a record into the bin, from where Restore brings it back.
-func (b *Book) Delete(ctx context.Context, entity string, id ID, version uint64) error {
-	return b.db.Update(ctx, func(tx store.Tx) error {
-		before, err := b.Raw(tx, entity, id)
-		if err != nil {
-			return err
-		}
-		if err := b.require(ctx, tx, access.Delete, before); err != nil {
-			return err
-		}
-		if version != before.Version() {
-			return fault.New(fault.Conflict, "record.changed", "version", before.Version(), "by", before.UpdatedBy())
-		}
-		if err := b.write(ctx, tx, written{before: before, change: Change{Entity: entity, ID: id}, fact: ".deleted"}); err != nil {
-			return err
-		}
-		tx.Bucket(binBucket).Put(binKey(entity, id), before.raw)
-		return nil
-	})
-}
-
-// Restore brings a record back from the bin, as it was. Where a new one has its id meanwhile, that is a Conflict.
-func (b *Book) Restore(ctx context.Context, entity string, id ID) (r Record, err error) {
-	err = b.db.Update(ctx, func(tx store.Tx) error {
-		e, raw := b.schema.Entity(entity), tx.Bucket(binBucket).Get(binKey(entity, id))
-		if e == nil || raw == nil {
-			return fault.Missing(entity, id.String())
-		}
-		r = Record{ID: id, entity: e, raw: slices.Clone(raw)}
-		if err := b.require(ctx, tx, access.Delete, r); err != nil {
-			return err
-		}
-		if tx.Bucket("record."+entity).Get(id[:]) != nil {
-			return fault.New(fault.Conflict, "record.exists", "id", id.String())
-		}
-		tx.Bucket(binBucket).Delete(binKey(entity, id))
-		return b.write(ctx, tx, written{after: r, change: Change{Entity: entity, ID: id}, fact: ".restored"})
-	})
-	return r, err
-}
-
-func binKey(entity string, id ID) []byte { return append(append([]byte(entity), 0), id[:]...) }
-
-// merge puts cleaned values over the stored fields and says which fields changed, in the schema's order.
-func (b *Book) merge(e *schema.Entity, fields map[int][]byte, c Change) (map[int][]byte, []string, error) {
-	var wrong []fault.Field
-	var changed []string
-	for name := range c.Values {
-		if f := e.Field(name); f == nil {
-			wrong = append(wrong, fault.Field{Name: name, Key: "field.unknown"})
-		} else if f.Closed && !c.Inside {
-			wrong = append(wrong, fault.Field{Name: name, Key: "field.closed"})
-		}
+// merge puts cleaned values over the stored fields and says which fields changed, in the schema's order. A new record
+// gets the defaults of the fields that were not given.
+func (b *Book) merge(ctx context.Context, e *schema.Entity, fields map[int][]byte, c Change, fresh bool) (changed []string, err error) {
+	rights := b.gate.Fields(ctx, e.Name)
+	if c.Inside {
+		rights = nil
 	}
+	wrong := strangers(e, c, rights)
 	for _, f := range sortedFields(e) {
 		value, given := c.Values[f.Name]
-		if given {
-			cleaned, bad := clean(&f, value)
-			if bad != nil {
+		if !given && fresh && f.Default != nil && !f.Hidden {
+			value, given = f.Default, true
+		}
+		if given && f.Type != schema.Formula {
+			raw, bad, err := wireOf(f, value, fields[f.Number])
+			switch {
+			case err != nil:
+				return nil, err
+			case bad != nil:
 				wrong = append(wrong, *bad)
 				continue
-			}
-			raw, err := wire(&f, cleaned)
-			if err != nil {
-				return nil, nil, err
-			}
-			if string(raw) != string(fields[f.Number]) {
+			case string(raw) != string(fields[f.Number]):
+				if rights.ReadOnly(f.Name) && (!fresh || f.Default == nil) {
+					wrong = append(wrong, fault.Field{Name: f.Name, Key: "field.read-only"})
+					continue
+				}
 				changed = append(changed, f.Name)
 				fields[f.Number] = raw
 			}
 		}
-		if f.Required && len(fields[f.Number]) == 0 {
+		if f.Required && !f.Hidden && len(fields[f.Number]) == 0 {
 			wrong = append(wrong, fault.Field{Name: f.Name, Key: "field.required"})
 		}
 	}
 	if len(wrong) > 0 {
 		sort.Slice(wrong, func(i, j int) bool { return wrong[i].Name < wrong[j].Name })
-		return nil, nil, &fault.Error{Kind: fault.Invalid, Key: "input.invalid", Fields: wrong}
+		return nil, &fault.Error{Kind: fault.Invalid, Key: "input.invalid", Fields: wrong}
 	}
-	return fields, changed, nil
+	return changed, nil
 }
 
-func sortedFields(e *schema.Entity) []schema.Field {
-	fields := slices.Clone(e.Fields)
-	slices.SortFunc(fields, func(a, b schema.Field) int { return a.Number - b.Number })
+// strangers finds the values that may not be written: fields that are not there, for the writer at least, and those
+// that only the entity's room writes.
+func strangers(e *schema.Entity, c Change, rights *access.Fields) (wrong []fault.Field) {
+	for name := range c.Values {
+		switch f := e.Field(name); {
+		case f == nil || f.Hidden || rights.Hidden(name):
+			wrong = append(wrong, fault.Field{Name: name, Key: "field.unknown"})
+		case (f.Closed || f.Type == schema.Formula) && !c.Inside:
+			wrong = append(wrong, fault.Field{Name: name, Key: "field.closed"})
+		}
+	}
+	return wrong
+}
+
+// wireOf is the stored form of a value. A choice that is retired may stay where it is, and not come anew.
+func wireOf(f *schema.Field, value any, stored []byte) ([]byte, *fault.Field, error) {
+	cleaned, bad := clean(f, value)
+	if bad != nil {
+		return nil, bad, nil
+	}
+	raw, err := wire(f, cleaned)
+	if err != nil || string(raw) == string(stored) || f.Type != schema.Choice || len(f.Retired) == 0 {
+		return raw, nil, err
+	}
+	had := Record{raw: stored}
+	for _, s := range textsOf(cleaned) {
+		kept := false
+		had.visit(numberOf(f), func(b []byte) bool { kept = kept || string(b) == s; return !kept })
+		if !kept && slices.Contains(f.Retired, s) {
+			return nil, choiceProblem(f), nil
+		}
+	}
+	return raw, nil, nil
+}
+
+func textsOf(value any) []string {
+	switch v := value.(type) {
+	case string:
+		return []string{v}
+	case []string:
+		return v
+	}
+	return nil
+}
+
+// sortedFields lists an entity's fields in the order in which they are stored.
+func sortedFields(e *schema.Entity) []*schema.Field {
+	fields := make([]*schema.Field, len(e.Fields))
+	for i := range e.Fields {
+		fields[i] = &e.Fields[i]
+	}
+	slices.SortFunc(fields, func(a, b *schema.Field) int { return a.Number - b.Number })
 	return fields
 }
 
@@ -265,79 +295,133 @@ type written struct {
 
 // write stores the record and all that follows from it, in one transaction.
 func (b *Book) write(ctx context.Context, tx store.Tx, w written) error {
-	records, id := tx.Bucket("record."+w.change.Entity), w.change.ID
-	for _, hook := range b.hooks[w.change.Entity] {
+	for _, hook := range slices.Concat(b.hooks[w.change.Entity], b.any) {
 		if err := hook(ctx, tx, w.before, w.after); err != nil {
 			return err
 		}
 	}
+	if err := b.checkUnique(tx, w); err != nil {
+		return err
+	}
+	var was, is []string
+	if w.before.Exists() {
+		was = b.standing(tx, w.before).principals()
+	}
+	if w.after.Exists() {
+		is = b.standing(tx, w.after).principals()
+	}
+	records, id := tx.Bucket("record."+w.change.Entity), w.change.ID
 	if w.after.Exists() {
 		records.Put(id[:], w.after.raw)
 	} else {
 		records.Delete(id[:])
 	}
-	b.tally(tx, w.before, w.after)
-	reindex(tx, w.before, w.after)
-	if err := b.Reindex(tx, w.change.Entity, id); err != nil {
+	tally(tx, w.before, w.after, was, is)
+	b.reindex(tx, w.before, w.after, was, is)
+	remember(tx, w)
+	if err := b.describeTo(tx, w.change.Entity, id, w.after, is); err != nil {
 		return err
 	}
+	subject := w.after
+	if !subject.Exists() {
+		subject = w.before
+	}
+	if err := b.restandBelow(ctx, tx, subject, was, is); err != nil {
+		return err
+	}
+	return b.tell(ctx, tx, w, subject)
+}
+
+// tell appends the write's fact.
+func (b *Book) tell(ctx context.Context, tx store.Tx, w written, subject Record) error {
 	if w.change.Fact == "-" {
 		return nil
 	}
-	concerned := w.after
-	if !concerned.Exists() {
-		concerned = w.before
-	}
+	id := w.change.ID
 	f := journal.Fact{Name: w.change.Fact, Entity: w.change.Entity, ID: id.String(), Fields: w.fields, About: w.change.About}
 	if f.Name == "" {
 		f.Name = w.change.Entity + w.fact
 	}
-	if contact := contactOf(concerned); !contact.Zero() {
+	if contact := contactOf(subject); !contact.Zero() {
 		f.Contact, f.Card = contact.String(), contact == id
 	}
 	return b.journal.Append(ctx, tx, f)
 }
 
-// tally keeps the counts right.
-func (b *Book) tally(tx store.Tx, before, after Record) {
-	was, is := ownerOf(before), ownerOf(after)
-	if before.Exists() && after.Exists() && was == is {
-		return
+// checkUnique refuses a value that another record has already. Values that only fold alike are one value.
+func (b *Book) checkUnique(tx store.Tx, w written) error {
+	if !w.after.Exists() {
+		return nil
 	}
-	if before.Exists() {
-		count(tx, before.Entity(), was, -1)
+	e := w.after.entity
+	for i := range e.Fields {
+		f := &e.Fields[i]
+		if !f.Unique || f.Hidden || w.before.Exists() && !slices.Contains(w.fields, f.Name) {
+			continue
+		}
+		for _, value := range indexValues(w.after, f) {
+			if value == missing {
+				continue
+			}
+			prefix := []byte("\x00" + value)
+			for key := range tx.Bucket(indexBucket(e.Name, f.Name)).Scan(prefix, store.PrefixEnd(prefix), false) {
+				if len(key) == len(prefix)+16 && ID(key[len(prefix):]) != w.after.ID {
+					return fault.InvalidField(f.Name, "field.taken")
+				}
+			}
+		}
 	}
-	if after.Exists() {
-		count(tx, after.Entity(), is, +1)
-	}
+	return nil
 }
 
-// ownerOf is a record's own owner, "" for none.
-func ownerOf(r Record) string {
-	if !r.Exists() || r.entity.Owner == "" {
-		return ""
+// tally keeps the counts right.
+func tally(tx store.Tx, before, after Record, was, is []string) {
+	if before.Exists() != after.Exists() {
+		by, entity := int64(1), after.Entity()
+		if before.Exists() {
+			by, entity = -1, before.Entity()
+		}
+		count(tx, entity, "", by)
 	}
-	return r.Text(r.entity.Owner)
+	for _, p := range was {
+		if !slices.Contains(is, p) {
+			count(tx, before.Entity(), p, -1)
+		}
+	}
+	for _, p := range is {
+		if !slices.Contains(was, p) {
+			count(tx, after.Entity(), p, +1)
+		}
+	}
 }
 
 // Reindex writes what a record can be found by, as its room describes it now. Rooms call it when something else than
 // the record changed its description.
 func (b *Book) Reindex(tx store.Tx, entity string, id ID) error {
-	describe := b.describe[entity]
-	if describe == nil {
+	if b.describe[entity] == nil {
 		return nil
 	}
 	r, err := b.Raw(tx, entity, id)
-	if fault.KindOf(err) == fault.NotFound && err != nil {
+	if err != nil && fault.KindOf(err) == fault.NotFound {
 		return search.Delete(tx, entity, id)
 	}
 	if err != nil {
 		return err
 	}
-	doc, ok := describe(tx, r)
-	if !ok {
-		return search.Delete(tx, entity, id)
+	return b.describeTo(tx, entity, id, r, b.standing(tx, r).principals())
+}
+
+// describeTo tells lookup what a record can be found by, or that it is gone.
+func (b *Book) describeTo(tx store.Tx, entity string, id ID, r Record, principals []string) error {
+	describe := b.describe[entity]
+	if describe == nil {
+		return nil
 	}
-	doc.Entity, doc.ID, doc.Owners = entity, id, b.owners(tx, r, 0)
-	return search.Put(tx, doc)
+	if r.Exists() {
+		if doc, ok := describe(tx, r); ok {
+			doc.Entity, doc.ID, doc.Principals = entity, id, principals
+			return search.Put(tx, doc)
+		}
+	}
+	return search.Delete(tx, entity, id)
 }

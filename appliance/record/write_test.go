@@ -219,7 +219,7 @@ func TestAFieldThatTheSchemaLostStays(t *testing.T) {
 	must(t, err)
 	gate, err := access.NewGate()
 	must(t, err)
-	later := NewBook(Parts{DB: o.db, Schema: s, Gate: gate, Journal: o.facts, Now: o.clock.now})
+	later := NewBook(Parts{DB: o.db, Schema: schema.Fixed(s), Gate: gate, Journal: o.facts, Now: o.clock.now})
 	_, err = later.Change(ctx, "contact", r.ID, 1, Values{"name": "y"})
 	must(t, err)
 	if now, _ := o.Get(ctx, "contact", r.ID); now.Text("note") != "keep me" || now.Text("name") != "y" || now.Text("tags") != "t" {
@@ -243,8 +243,12 @@ func second[T any](_ T, err error) error { return err }
 
 func TestCheckFindsWhatDisagrees(t *testing.T) {
 	for what, spoil := range map[string]func(store.Tx, Record){
-		"lost index key":  func(tx store.Tx, r Record) { tx.Bucket("index.contact.name").Delete([]byte("x\x00" + string(r.ID[:]))) },
-		"extra index key": func(tx store.Tx, r Record) { tx.Bucket("index.contact.name").Put([]byte("y\x00"+string(r.ID[:])), nil) },
+		"lost index key": func(tx store.Tx, r Record) {
+			tx.Bucket("index.contact.name").Delete([]byte("\x00\x01x\x00" + string(r.ID[:])))
+		},
+		"extra index key": func(tx store.Tx, r Record) {
+			tx.Bucket("index.contact.name").Put([]byte("\x00\x01y\x00"+string(r.ID[:])), nil)
+		},
 		"wrong count":     func(tx store.Tx, r Record) { count(tx, "contact", "", 1) },
 		"wrong own count": func(tx store.Tx, r Record) { count(tx, "contact", "dana", 1); count(tx, "contact", "", -1) },
 		"lost record":     func(tx store.Tx, r Record) { tx.Bucket("record.contact").Delete(r.ID[:]) },

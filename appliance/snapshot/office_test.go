@@ -67,7 +67,7 @@ func open(t testing.TB, data string) *office {
 	blobs, err := blob.Open(filepath.Join(data, snapshot.BlobFolder))
 	must(t, err)
 	o := &office{t: t, ctx: access.WithActor(t.Context(), access.Appliance()), data: data, db: db, blobs: blobs}
-	o.book = record.NewBook(record.Parts{DB: db, Schema: kinds, Gate: gate, Journal: journal.New(db, time.Now), Now: time.Now})
+	o.book = record.NewBook(record.Parts{DB: db, Schema: schema.Fixed(kinds), Gate: gate, Journal: journal.New(db, time.Now), Now: time.Now})
 	contacts := contact.New(o.book, gate, "IL")
 	o.inbox = inbox.New(inbox.Parts{Book: o.book, Gate: gate, Contacts: contacts, Jobs: job.NewQueue(db, time.Now), Now: time.Now})
 	return o

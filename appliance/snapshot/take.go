@@ -198,7 +198,7 @@ func (l *lines) Read(p []byte) (int, error) {
 		}
 		var read map[string]any
 		if l.isRecord {
-			read = l.book.Readable(l.entity, key, value)
+			read = l.book.Export(l.entity, key, value)
 		}
 		var err error
 		if l.rest, err = lineOf(key, value, read); err != nil {

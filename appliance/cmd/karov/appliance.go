@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 	"github.com/karov-crm/karov/appliance/config"
 	"github.com/karov-crm/karov/appliance/contact"
 	"github.com/karov-crm/karov/appliance/control"
+	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/appliance/filter"
 	"github.com/karov-crm/karov/appliance/inbox"
 	"github.com/karov-crm/karov/appliance/job"
 	"github.com/karov-crm/karov/appliance/journal"
@@ -38,6 +41,7 @@ type appliance struct {
 
 	db       store.DB
 	gate     *access.Gate
+	schema   *schema.Registry
 	journal  *journal.Journal
 	book     *record.Book
 	search   *search.Index
@@ -62,7 +66,7 @@ func open(ctx context.Context, c config.Config, log *slog.Logger) (a *appliance,
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
 	a = &appliance{config: c, log: log, now: time.Now, since: time.Now()}
-	if a.db, err = bolt.Open(c.DataFile(snapshot.StoreFile)); err != nil {
+	if a.db, err = bolt.OpenFormat(ctx, c.DataFile(snapshot.StoreFile), a.migrations(), a.tellMigration); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -70,32 +74,72 @@ func open(ctx context.Context, c config.Config, log *slog.Logger) (a *appliance,
 			err = errors.Join(err, a.db.Close())
 		}
 	}()
-	if err := store.Prepare(ctx, a.db, nil); err != nil {
-		return nil, err
-	}
-	if err := a.groundAndFirst(); err != nil {
+	if err := a.groundAndFirst(ctx); err != nil {
 		return nil, err
 	}
 	return a, a.rooms()
 }
 
+// entities are all built-in kinds of record.
+func entities() []schema.Entity {
+	return slices.Concat([]schema.Entity{contact.Entity()}, inbox.Entities())
+}
+
 // groundAndFirst builds what the rooms stand on.
-func (a *appliance) groundAndFirst() (err error) {
+func (a *appliance) groundAndFirst(ctx context.Context) (err error) {
 	if a.blobs, err = blob.Open(a.config.DataFile(snapshot.BlobFolder)); err != nil {
 		return err
 	}
-	kinds, err := schema.New(append([]schema.Entity{contact.Entity()}, inbox.Entities()...)...)
-	if err != nil {
+	if err := a.recordsOver(ctx, a.db); err != nil {
 		return err
 	}
-	if a.gate, err = access.NewGate(); err != nil {
-		return err
-	}
-	a.journal = journal.New(a.db, a.now)
-	a.book = record.NewBook(record.Parts{DB: a.db, Schema: kinds, Gate: a.gate, Journal: a.journal, Now: a.now})
 	a.search = search.New(a.db, a.gate)
 	a.jobs = job.NewQueue(a.db, a.now)
 	a.targets = snapshot.NewTargets(a.db, a.config.DataFile(snapshot.ConfFolder, "backup.key"))
+	return nil
+}
+
+// recordsOver builds the door to the records of a store, and what it stands on.
+func (a *appliance) recordsOver(ctx context.Context, db store.DB) (err error) {
+	zone, err := time.LoadLocation(a.config.TimeZone)
+	if err != nil {
+		return fmt.Errorf("load time zone: %w", err)
+	}
+	a.journal = journal.New(db, a.now)
+	a.gate, err = access.OpenGate(ctx, access.Options{DB: db, Now: a.now, CheckWhere: a.checkWhere, CheckField: a.checkField,
+		Tell: func(ctx context.Context, tx store.Tx, fact, role string, about map[string]string) error {
+			return a.journal.Append(ctx, tx, journal.Fact{Name: fact, Entity: "role", ID: role, About: about})
+		},
+		Holders: func(tx store.Tx, role access.Role) (int, error) { return a.staff.Holders(tx, role) },
+	})
+	if err != nil {
+		return err
+	}
+	a.schema, err = schema.Open(ctx, db, schema.Options{Journal: a.journal, Gate: a.gate, Now: a.now, CheckFormula: checkFormula}, entities()...)
+	if err != nil {
+		return err
+	}
+	a.book = record.NewBook(record.Parts{DB: db, Schema: a.schema, Gate: a.gate, Journal: a.journal, Now: a.now, Zone: zone})
+	return nil
+}
+
+// checkFormula refuses a formula that the filter language cannot read.
+func checkFormula(s *schema.Schema, e *schema.Entity, f *schema.Field) error {
+	_, err := filter.ParseFormula(f.Formula, s, e.Name, filter.Options{})
+	return err
+}
+
+// checkWhere refuses a role's condition that the records of its entity cannot be asked.
+func (a *appliance) checkWhere(entity, condition string) error {
+	_, err := filter.Parse(condition, a.schema.Current(), entity, filter.Options{})
+	return err
+}
+
+// checkField refuses a role's rule for a field that is not there.
+func (a *appliance) checkField(entity, field string) error {
+	if e := a.schema.Current().Entity(entity); e == nil || e.Field(field) == nil {
+		return fault.InvalidField("field", "field.unknown")
+	}
 	return nil
 }
 

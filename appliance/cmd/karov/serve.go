@@ -71,6 +71,7 @@ func (a *appliance) run(ctx context.Context) error {
 	parts := map[string]func() error{
 		"pages":      func() error { return ignoreClosed(pages.Serve(listener)) },
 		"local door": func() error { return commands.Serve(door) },
+		"indexes":    func() error { return a.book.Serve(access.WithActor(ctx, access.Appliance())) },
 		"jobs":       func() error { return job.NewRunner(a.jobs, a.log, 4, a.inbox.Jobs()...).Run(ctx) },
 	}
 	ended := make(chan struct{}, len(parts))

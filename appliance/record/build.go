@@ -1,0 +1,261 @@
+package record
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/appliance/schema"
+	"github.com/karov-crm/karov/appliance/store"
+)
+
+// An index that the schema gained while there were records already is not complete at once. record.building has an entry
+// for each such field (entity, NUL, field) until Build has been over all records: first it drops what an earlier index
+// of that name left behind, then it writes the keys anew. Every write meanwhile keeps its own record's keys right, and
+// no list uses the index before it is whole. The field "*" stands for lookup.
+
+const (
+	buildingBucket = "record.building"
+
+	everyWord = "*"
+	dropping  = 'd' // followed by nothing: it begins again where the first key is
+	writing   = 'w' // followed by the id of the last record that was done
+
+	buildBatch = 500 // records of one transaction, so that others' writes need not wait
+	dropBatch  = 5000
+)
+
+func buildingKey(entity, field string) []byte { return []byte(entity + "\x00" + field) }
+
+// ready tells whether a field's index is whole.
+func (b *Book) ready(tx store.Tx, entity, field string) bool {
+	return tx.Bucket(buildingBucket).Get(buildingKey(entity, field)) == nil
+}
+
+// schemaWillChange refuses a change that the records contradict, and begins to build the indexes that it asks for. It
+// runs in the transaction of the change.
+func (b *Book) schemaWillChange(tx store.Tx, before, after *schema.Schema) error {
+	for _, e := range after.Entities() {
+		old := before.Entity(e.Name)
+		if old == nil {
+			continue // no records yet
+		}
+		searched := false
+		for i := range e.Fields {
+			f, was := &e.Fields[i], old.Field(e.Fields[i].Name)
+			fresh := was == nil || !was.Indexed
+			if f.Unique && (was == nil || !was.Unique) {
+				if err := b.checkDistinct(tx, e, f); err != nil {
+					return err
+				}
+			}
+			if f.Indexed && fresh || !f.Indexed && !fresh {
+				b.rebuildLater(tx, e.Name, f.Name)
+			}
+			searched = searched || f.Searched != (was != nil && was.Searched) || was != nil && f.Searched && f.Hidden != was.Hidden
+		}
+		if searched && b.describe[e.Name] != nil {
+			b.rebuildLater(tx, e.Name, everyWord)
+		}
+	}
+	return nil
+}
+
+func (b *Book) rebuildLater(tx store.Tx, entity, field string) {
+	tx.Bucket(buildingBucket).Put(buildingKey(entity, field), []byte{dropping})
+	tx.OnCommit(b.wakeBuilder)
+}
+
+func (b *Book) wakeBuilder() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// checkDistinct refuses to make a field unique while two records share a value.
+func (b *Book) checkDistinct(tx store.Tx, e *schema.Entity, f *schema.Field) error {
+	seen := map[string]bool{}
+	for _, raw := range tx.Bucket("record."+e.Name).Scan(nil, nil, false) {
+		for _, value := range indexValues(Record{entity: e, raw: raw}, f) {
+			if value != missing && seen[value] {
+				return fault.New(fault.Conflict, "schema.not-unique", "field", f.Name)
+			}
+			seen[value] = true
+		}
+	}
+	return nil
+}
+
+// Serve builds indexes as the schema asks for them, until ctx ends.
+func (b *Book) Serve(ctx context.Context) error {
+	for {
+		if err := b.Build(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-b.wake:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// Build completes every index that is not whole. It goes on where an earlier one was interrupted.
+func (b *Book) Build(ctx context.Context) error {
+	for {
+		var key []byte
+		err := b.db.View(ctx, func(tx store.Tx) error {
+			for k := range tx.Bucket(buildingBucket).Scan(nil, nil, false) {
+				key = bytes.Clone(k)
+				break
+			}
+			return nil
+		})
+		if err != nil || key == nil {
+			return err
+		}
+		if err := b.db.Update(ctx, func(tx store.Tx) error { return b.buildStep(tx, key) }); err != nil {
+			return err
+		}
+	}
+}
+
+// buildStep does the next batch of the index that key names.
+func (b *Book) buildStep(tx store.Tx, key []byte) error {
+	building := tx.Bucket(buildingBucket)
+	state := building.Get(key)
+	entity, field, _ := bytes.Cut(key, []byte{0})
+	e := b.schema.At(tx).Entity(string(entity))
+	if state == nil || len(state) == 0 || e == nil {
+		building.Delete(key)
+		return nil
+	}
+	if state[0] == dropping {
+		if string(field) != everyWord && dropSome(tx.Bucket(indexBucket(e.Name, string(field)))) {
+			return nil
+		}
+		building.Put(key, []byte{writing})
+		return nil
+	}
+	f := e.Field(string(field))
+	if string(field) != everyWord && (f == nil || !f.Indexed) {
+		building.Delete(key)
+		return nil
+	}
+	var from []byte
+	if len(state) > 1 {
+		from = append(bytes.Clone(state[1:]), 0)
+	}
+	var batch []Record
+	for id, raw := range tx.Bucket("record."+e.Name).Scan(from, nil, false) {
+		batch = append(batch, Record{ID: ID(id), entity: e, raw: slices.Clone(raw)})
+		if len(batch) == buildBatch {
+			break
+		}
+	}
+	for _, r := range batch {
+		if err := b.buildOne(tx, r, f); err != nil {
+			return err
+		}
+	}
+	if len(batch) < buildBatch {
+		building.Delete(key)
+		return nil
+	}
+	building.Put(key, append([]byte{writing}, batch[len(batch)-1].ID[:]...))
+	return nil
+}
+
+func (b *Book) buildOne(tx store.Tx, r Record, f *schema.Field) error {
+	principals := b.standing(tx, r).principals()
+	if f == nil {
+		return b.describeTo(tx, r.Entity(), r.ID, r, principals)
+	}
+	bucket := tx.Bucket(indexBucket(r.Entity(), f.Name))
+	for _, key := range indexKeys(r, f, principals) {
+		bucket.Put([]byte(key), nil)
+	}
+	return nil
+}
+
+// dropSome empties a bucket by one batch and tells whether there is more.
+func dropSome(bucket store.Bucket) (more bool) {
+	var keys [][]byte
+	for key := range bucket.Scan(nil, nil, false) {
+		if len(keys) == dropBatch {
+			more = true
+			break
+		}
+		keys = append(keys, bytes.Clone(key))
+	}
+	for _, key := range keys {
+		bucket.Delete(key)
+	}
+	return more
+}
+
+// Rebuild writes every index, count and lookup anew from the records alone: after a migration, or a restore that had
+// lost some. It works in batches, and done is told how many records it has been over.
+func (b *Book) Rebuild(ctx context.Context, done func(int)) error {
+	if err := b.dropDerived(ctx); err != nil {
+		return err
+	}
+	n := 0
+	for _, e := range b.schema.Current().Entities() {
+		var from []byte
+		for more := true; more; {
+			var batch []Record
+			next := from
+			err := b.db.Update(ctx, func(tx store.Tx) error {
+				batch, next = batch[:0], from
+				for id, raw := range tx.Bucket("record."+e.Name).Scan(from, nil, false) {
+					if len(batch) == 10*buildBatch {
+						break
+					}
+					batch = append(batch, Record{ID: ID(id), entity: e, raw: slices.Clone(raw)})
+				}
+				for _, r := range batch {
+					principals := b.standing(tx, r).principals()
+					tally(tx, Record{}, r, nil, principals)
+					b.reindex(tx, Record{}, r, nil, principals)
+					if err := b.describeTo(tx, e.Name, r.ID, r, principals); err != nil {
+						return err
+					}
+					next = append(slices.Clone(r.ID[:]), 0)
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			from, more = next, len(batch) == 10*buildBatch
+			n += len(batch)
+			if done != nil {
+				done(n)
+			}
+		}
+	}
+	return nil
+}
+
+// dropDerived empties what Rebuild writes.
+func (b *Book) dropDerived(ctx context.Context) error {
+	var names []string
+	err := b.db.View(ctx, func(tx store.Tx) error {
+		for _, name := range tx.Buckets() {
+			if bytes.HasPrefix([]byte(name), []byte("index.")) || bytes.HasPrefix([]byte(name), []byte("search.")) ||
+				name == countsBucket || name == buildingBucket {
+				names = append(names, name)
+			}
+		}
+		return nil
+	})
+	for _, name := range names {
+		for more := true; more && err == nil; {
+			err = b.db.Update(ctx, func(tx store.Tx) error { more = dropSome(tx.Bucket(name)); return nil })
+		}
+	}
+	return err
+}
