@@ -1,7 +1,7 @@
 // Package cli is Karov's commands: what office IT and programs type.
 //
 // `karov serve` is the daemon; every other command asks it over the local door of its data folder (appliance/control),
-// but for restore, config and version, which need none. It owns no data.
+// but for restore, bench, config and version, which need none. It owns no data.
 //
 // It promises tables for people and --json for programs, faults as sentences in the language of KAROV_LANG or LANG, and
 // exit codes: 0 done, 1 failed, 2 wrong usage, 78 data newer than the program. Secrets are read from standard input or
@@ -23,6 +23,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/karov-crm/karov/admin/frame/locale"
+	"github.com/karov-crm/karov/appliance/bench"
 	"github.com/karov-crm/karov/appliance/config"
 	"github.com/karov-crm/karov/appliance/control"
 	"github.com/karov-crm/karov/appliance/fault"
@@ -35,6 +36,8 @@ type Program struct {
 	Serve func(ctx context.Context, c config.Config, log *slog.Logger) error
 	// Setup makes the first owner in a data folder that no daemon holds.
 	Setup func(ctx context.Context, c config.Config, log *slog.Logger, email, name, lang, password string) (any, error)
+	// Bench measures the program over a temporary folder, or over keep, which stays.
+	Bench func(ctx context.Context, log *slog.Logger, keep string, o bench.Options) (bench.Report, error)
 	In    io.Reader
 	Out   io.Writer
 	Err   io.Writer
@@ -92,8 +95,8 @@ func (c *command) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&c.data, "data", "", "folder of the data")
 	root.PersistentFlags().StringVar(&c.file, "config", "", "configuration file (default /etc/karov/karov.yaml where it is)")
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON for programs")
-	root.AddCommand(c.serve(), c.version(), c.config(), c.setup(), c.status(), c.importFile(), c.seed(), c.staff(), c.token(),
-		c.plugin(), c.backup(), c.restore(), c.audit())
+	root.AddCommand(c.serve(), c.version(), c.config(), c.setup(), c.status(), c.importFile(), c.seed(), c.staff(), c.role(), c.token(),
+		c.plugin(), c.backup(), c.restore(), c.audit(), c.bench())
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return usageError{fmt.Errorf("there is no command %q", args[0])}
