@@ -27,7 +27,7 @@ func (c *command) staff() *cobra.Command {
 		return c.print(a, func(w io.Writer) { fmt.Fprintf(w, "%s can sign in as %s\n", a.Email, a.Role) })
 	}}
 	add.Flags().StringVar(&name, "name", "", "name")
-	add.Flags().StringVar(&role, "role", "agent", "owner, manager, agent or viewer")
+	add.Flags().StringVar(&role, "role", "agent", "owner, manager, agent, viewer, or a role of the office's own")
 	add.Flags().StringVar(&lang, "language", "he", "he, ru or en")
 	add.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from standard input")
 	list := &cobra.Command{Use: "list", Short: "List all", Args: exactly(0), RunE: func(cmd *cobra.Command, _ []string) error {
@@ -58,6 +58,7 @@ func (c *command) staff() *cobra.Command {
 	}}
 	reset.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from standard input")
 	cmd.AddCommand(add, list, disable, reset)
+	cmd.AddCommand(c.staffRights()...)
 	return cmd
 }
 

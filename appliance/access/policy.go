@@ -66,10 +66,7 @@ func builtinGrants() (map[Role][]Grant, error) {
 		if len(parts) != 5 || parts[0] != "p" {
 			return nil, fmt.Errorf("policy line %d: %q is not p, role, entity, verb, scope", number+1, line)
 		}
-		g := Grant{Entity: parts[2], Verb: Verb(parts[3])}
-		if err := g.Scope.UnmarshalText([]byte(parts[4])); err != nil {
-			return nil, fmt.Errorf("policy line %d: %w", number+1, err)
-		}
+		g := Grant{Entity: parts[2], Verb: Verb(parts[3]), Scope: Scope(slices.Index(scopeNames, parts[4]))}
 		if wrong := g.wrong(); wrong != "" {
 			return nil, fmt.Errorf("policy line %d: %s", number+1, wrong)
 		}
@@ -264,5 +261,5 @@ func (e *engine) granted(entity string, verb Verb) (decision, error) {
 	if err != nil {
 		return decision{}, err
 	}
-	return decision{scope: e.grants[number].Scope, where: e.grants[number].Where}, nil
+	return decision{scope: max(e.grants[number].Scope, None), where: e.grants[number].Where}, nil
 }

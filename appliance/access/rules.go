@@ -59,13 +59,10 @@ func (s Scope) String() string {
 // MarshalText writes the scope by name.
 func (s Scope) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads a scope's name.
+// UnmarshalText reads a scope's name. One that is none is read as no scope at all, so that who checks the rules can say
+// in which of them it stands.
 func (s *Scope) UnmarshalText(text []byte) error {
-	i := slices.Index(scopeNames, string(text))
-	if i < 0 {
-		return fmt.Errorf("%q is no scope", text)
-	}
-	*s = Scope(i)
+	*s = Scope(slices.Index(scopeNames, string(text)))
 	return nil
 }
 

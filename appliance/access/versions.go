@@ -129,6 +129,15 @@ func (g *Gate) Policy(ctx context.Context) (v Version, err error) {
 	return v, err
 }
 
+// BuiltIn gives the text of a built-in role as rules; those of a name that is none are empty.
+func (g *Gate) BuiltIn(name Role) Rules {
+	r := Rules{Name: name}
+	if role := g.policy.Load().roles[name]; role != nil && slices.Contains(Roles(), name) {
+		r.Grants = slices.Clone(role.grants)
+	}
+	return r
+}
+
 func (g *Gate) mayRead(ctx context.Context) error {
 	if g.Scope(ctx, Administer, "office") == All {
 		return nil

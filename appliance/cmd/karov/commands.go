@@ -29,6 +29,9 @@ func (a *appliance) commands() *control.Server {
 	} {
 		s.Handle(name, act)
 	}
+	for name, act := range a.rightsActs() {
+		s.Handle(name, act)
+	}
 	return s
 }
 
