@@ -128,7 +128,7 @@ func TestRandomChanges(t *testing.T) {
 		if described(again.Current()) != described(o.Current()) || len(again.Current().Dormant()) != 0 {
 			t.Errorf("seed %d: opened anew it is another", seed)
 		}
-		versions, err := again.Versions(boss)
+		versions, err := again.Versions(boss, 0, 1000)
 		if err != nil || uint64(len(versions)) != o.Current().Version()-1 {
 			t.Fatalf("%d versions of %d, %v", len(versions), o.Current().Version()-1, err)
 		}

@@ -342,7 +342,7 @@ func TestWhoMayChange(t *testing.T) {
 			},
 			"revert":   func() error { _, err := o.Revert(as(role), 1, 1); return err },
 			"preview":  func() error { _, err := o.Preview(as(role), 1); return err },
-			"versions": func() error { _, err := o.Versions(as(role)); return err },
+			"versions": func() error { _, err := o.Versions(as(role), 0, 10); return err },
 		} {
 			if err := do(); fault.KindOf(err) != fault.Forbidden {
 				t.Errorf("%s may %s: %v", role, what, err)
@@ -373,10 +373,22 @@ func TestFactsAndVersions(t *testing.T) {
 	if f := facts[1]; f.Name != "schema.reverted" || f.About["to"] != "1" || f.About["version"] != "3" {
 		t.Errorf("the fact is %+v", f)
 	}
-	versions, err := o.Versions(boss)
-	if err != nil || len(versions) != 2 || versions[0].Number != 2 || !versions[0].At.Equal(now) || versions[0].By != "owner-1" ||
-		versions[0].Ops[0].String() != "add-field contact.secret_name text" || versions[1].To != 1 {
+	versions, err := o.Versions(boss, 0, 10)
+	if err != nil || len(versions) != 2 || versions[1].Number != 2 || !versions[1].At.Equal(now) || versions[1].By != "owner-1" ||
+		versions[1].Ops[0].String() != "add-field contact.secret_name text" || versions[0].To != 1 {
 		t.Errorf("versions are %+v, %v", versions, err)
+	}
+	for _, c := range []struct {
+		before uint64
+		limit  int
+		want   uint64
+	}{{0, 1, 3}, {3, 10, 2}, {99, 1, 3}} {
+		if page, err := o.Versions(boss, c.before, c.limit); err != nil || len(page) != 1 || page[0].Number != c.want {
+			t.Errorf("%d before %d are %+v, %v", c.limit, c.before, page, err)
+		}
+	}
+	if page, err := o.Versions(boss, 2, 10); err != nil || len(page) != 0 {
+		t.Errorf("before the first there is %+v, %v", page, err)
 	}
 }
 

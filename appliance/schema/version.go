@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/store"
 )
@@ -94,19 +93,23 @@ func nextNumber(tx store.Tx) int {
 	return FirstCustom
 }
 
-// Versions lists all versions that were stored, the oldest first. Version 1, the built-in set, is not among them. Who may
-// see the office's settings may see them: whoever may administer the schema.
-func (r *Registry) Versions(ctx context.Context) (versions []Version, err error) {
-	if r.db == nil {
-		return nil, nil
-	}
-	if err := r.Gate.Require(ctx, access.Administer, access.Object{Entity: "schema"}); err != nil {
+// Versions lists the versions below before (0: from the newest), newest first, at most limit of them. Version 1, the
+// built-in set, was never made and is not among them. They are for those who may administer the schema.
+func (r *Registry) Versions(ctx context.Context, before uint64, limit int) (versions []Version, err error) {
+	if err := r.mayChange(ctx); err != nil {
 		return nil, err
+	}
+	from := []byte("v")
+	to := store.PrefixEnd(from)
+	if before > 0 {
+		to = versionKey(before)
 	}
 	err = r.db.View(ctx, func(tx store.Tx) error {
 		versions = nil
-		from := []byte("v")
-		for key, raw := range tx.Bucket(versionsBucket).Scan(from, store.PrefixEnd(from), false) {
+		for key, raw := range tx.Bucket(versionsBucket).Scan(from, to, true) {
+			if len(versions) == limit {
+				break
+			}
 			if len(key) != 9 {
 				return damaged(nil)
 			}
