@@ -50,7 +50,10 @@ func (b *Book) schemaWillChange(tx store.Tx, before, after *schema.Schema) error
 					return err
 				}
 			}
-			if f.Indexed && fresh || !f.Indexed && !fresh {
+			switch {
+			case f.Unique && (fresh || !b.ready(tx, e.Name, f.Name)):
+				b.indexNow(tx, e, f) // until it is whole nothing would hold two equal values apart
+			case f.Indexed != !fresh:
 				b.rebuildLater(tx, e.Name, f.Name)
 			}
 			searched = searched || f.Searched != (was != nil && was.Searched) || was != nil && f.Searched && f.Hidden != was.Hidden
@@ -60,6 +63,21 @@ func (b *Book) schemaWillChange(tx store.Tx, before, after *schema.Schema) error
 		}
 	}
 	return nil
+}
+
+// indexNow writes a field's index in the transaction that is running.
+func (b *Book) indexNow(tx store.Tx, e *schema.Entity, f *schema.Field) {
+	bucket := tx.Bucket(indexBucket(e.Name, f.Name))
+	for more := true; more; {
+		more = dropSome(bucket)
+	}
+	for id, raw := range tx.Bucket("record."+e.Name).Scan(nil, nil, false) {
+		r := Record{ID: ID(id), entity: e, raw: raw}
+		for _, key := range indexKeys(r, f, b.standing(tx, r).principals()) {
+			bucket.Put([]byte(key), nil)
+		}
+	}
+	tx.Bucket(buildingBucket).Delete(buildingKey(e.Name, f.Name))
 }
 
 func (b *Book) rebuildLater(tx store.Tx, entity, field string) {

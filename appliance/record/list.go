@@ -175,11 +175,11 @@ func (p *plan) scan(ctx context.Context, tx store.Tx, index string, windows []wi
 					p.spent = true
 					return
 				}
-				r := Record{entity: p.entity, raw: raw}
-				copy(r.ID[:], at[len(at)-16:])
+				id := at[len(at)-16:]
 				if index != "" {
-					r.raw = records.Get(r.ID[:])
+					raw = records.Get(id)
 				}
+				r := Record{ID: ID(id), entity: p.entity, raw: raw}
 				if r.raw != nil && p.passes(r) && !yield(at, r) {
 					return
 				}
