@@ -18,7 +18,7 @@ const module = "github.com/karov-crm/karov/"
 // own; what must go up goes as a fact in the journal or as a hook that main registers.
 var floors = [][]string{
 	{"fault", "config", "store", "blob"},
-	{"schema", "journal", "record", "access", "search", "job"},
+	{"schema", "journal", "record", "access", "search", "job", "filter"},
 	{"staff", "contact", "inbox", "deal", "task"},
 	{"automation", "transfer", "plugin", "api", "control", "snapshot", "seed"},
 	{"bench"},
@@ -45,6 +45,9 @@ var sideways = []struct{ from, to, reason string }{
 	{"record", "journal", "each write is a fact"},
 	{"record", "access", "each door asks for permission"},
 	{"record", "search", "lookup is written with the record"},
+	{"record", "filter", "lists are filtered, and formulas computed"},
+	{"filter", "schema", "names and types are those of the schema"},
+	{"filter", "search", "texts compare as lookup folds them"},
 }
 
 // rules are the bans besides the floors. A folder names itself and all below it; from "" is the whole tree.
