@@ -389,12 +389,18 @@ func (g *Gate) Within(ctx context.Context, name Role) bool {
 	return p.limits(ActorFrom(ctx).Role, p.roles[name])
 }
 
+// Condition is one condition of a role of the office's own.
+type Condition struct {
+	Role          Role
+	Entity, Where string
+}
+
 // Conditions lists every condition of the office's roles, so that a change of the schema can be held against them.
-func (g *Gate) Conditions() (all []Grant) {
+func (g *Gate) Conditions() (all []Condition) {
 	for _, r := range g.policy.Load().office {
 		for _, grant := range r.Grants {
 			if grant.Where != "" {
-				all = append(all, grant)
+				all = append(all, Condition{r.Name, grant.Entity, grant.Where})
 			}
 		}
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/karov-crm/karov/appliance/config"
 	"github.com/karov-crm/karov/appliance/contact"
 	"github.com/karov-crm/karov/appliance/control"
-	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/filter"
 	"github.com/karov-crm/karov/appliance/inbox"
 	"github.com/karov-crm/karov/appliance/job"
@@ -77,7 +76,10 @@ func open(ctx context.Context, c config.Config, log *slog.Logger) (a *appliance,
 	if err := a.groundAndFirst(ctx); err != nil {
 		return nil, err
 	}
-	return a, a.rooms()
+	if err := a.rooms(); err != nil {
+		return nil, err
+	}
+	return a, a.staff.Seat(ctx)
 }
 
 // entities are all built-in kinds of record.
@@ -119,6 +121,7 @@ func (a *appliance) recordsOver(ctx context.Context, db store.DB) (err error) {
 	if err != nil {
 		return err
 	}
+	a.schema.Watch(a.keepConditions)
 	a.book = record.NewBook(record.Parts{DB: db, Schema: a.schema, Gate: a.gate, Journal: a.journal, Now: a.now, Zone: zone})
 	return nil
 }
@@ -127,20 +130,6 @@ func (a *appliance) recordsOver(ctx context.Context, db store.DB) (err error) {
 func checkFormula(s *schema.Schema, e *schema.Entity, f *schema.Field) error {
 	_, err := filter.ParseFormula(f.Formula, s, e.Name, filter.Options{})
 	return err
-}
-
-// checkWhere refuses a role's condition that the records of its entity cannot be asked.
-func (a *appliance) checkWhere(entity, condition string) error {
-	_, err := filter.Parse(condition, a.schema.Current(), entity, filter.Options{})
-	return err
-}
-
-// checkField refuses a role's rule for a field that is not there.
-func (a *appliance) checkField(entity, field string) error {
-	if e := a.schema.Current().Entity(entity); e == nil || e.Field(field) == nil {
-		return fault.InvalidField("field", "field.unknown")
-	}
-	return nil
 }
 
 // rooms builds the rooms and the host of the plugins.

@@ -6,7 +6,10 @@ import (
 	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/control"
 	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/appliance/filter"
+	"github.com/karov-crm/karov/appliance/schema"
 	"github.com/karov-crm/karov/appliance/staff"
+	"github.com/karov-crm/karov/appliance/store"
 )
 
 // rightsActs are what the local door does about teams and roles.
@@ -254,4 +257,32 @@ func (a *appliance) roleRevert(ctx context.Context, c *control.Call) (any, error
 		return nil, err
 	}
 	return a.gate.Revert(ctx, now.Number, args.To)
+}
+
+// checkWhere refuses a role's condition that the records of its entity cannot be asked.
+func (a *appliance) checkWhere(entity, condition string) error {
+	_, err := filter.Parse(condition, a.schema.Current(), entity, filter.Options{})
+	return err
+}
+
+// checkField refuses a role's rule for a field that is not there.
+func (a *appliance) checkField(entity, field string) error {
+	if e := a.schema.Current().Entity(entity); e == nil || e.Field(field) == nil {
+		return fault.InvalidField("field", "field.unknown")
+	}
+	return nil
+}
+
+// keepConditions refuses a change of the schema that would make a role's condition unreadable: whom it lets at his
+// records would all at once see none.
+func (a *appliance) keepConditions(_ store.Tx, before, after *schema.Schema) error {
+	for _, c := range a.gate.Conditions() {
+		if _, err := filter.Parse(c.Where, before, c.Entity, filter.Options{}); err != nil {
+			continue // it lets nobody through already
+		}
+		if _, err := filter.Parse(c.Where, after, c.Entity, filter.Options{}); err != nil {
+			return fault.Wrap(err, fault.Conflict, "schema.in-condition", "role", c.Role, "entity", c.Entity, "where", c.Where)
+		}
+	}
+	return nil
 }
