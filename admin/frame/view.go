@@ -50,12 +50,13 @@ func (v View) Current(path string) bool {
 	return v.Path == path || (path != "/" && len(v.Path) > len(path) && v.Path[:len(path)+1] == path+"/")
 }
 
-// Role names the person's role in words.
+// Role names the person's role in words; one of the office's own by its name.
 func (v View) Role() string {
-	if v.Person.Role == "" {
-		return ""
+	name := string(v.Person.Role)
+	if name == "" || !v.Has("role."+name) {
+		return name
 	}
-	return v.T("role." + string(v.Person.Role))
+	return v.T("role." + name)
 }
 
 // Leads tells whether the person answers for others: owner or manager.

@@ -73,9 +73,11 @@ func (b *Book) CreateTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 	return b.shown(ctx, tx, after), b.write(ctx, tx, written{after: after, change: c, fields: changed, fact: ".created"})
 }
 
-// ownNew gives a record that somebody limited to own records makes to its maker, unless he names another of his own.
+// ownNew gives a record that somebody limited to own records, or to his team's, makes to its maker, unless he names
+// another of them.
 func (b *Book) ownNew(ctx context.Context, e *schema.Entity, c Change) Values {
-	if c.Inside || e.Owner == "" || b.gate.Scope(ctx, access.See, e.Name) != access.Own {
+	scope := b.gate.Scope(ctx, access.See, e.Name)
+	if c.Inside || e.Owner == "" || scope != access.Own && scope != access.Team {
 		return c.Values
 	}
 	if v, ok := c.Values[e.Owner]; ok && v != nil && v != "" {
@@ -121,7 +123,7 @@ func (b *Book) ChangeTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 		// Writing it anew would drop what stands behind the damage.
 		return Record{}, fault.New(fault.Internal, "store.damaged", "what", "record."+c.Entity+" "+c.ID.String())
 	}
-	if err := b.mayHandOver(ctx, before, c); err != nil {
+	if err := b.mayHandOver(ctx, tx, before, c); err != nil {
 		return Record{}, err
 	}
 	fields := before.split()
@@ -158,7 +160,7 @@ func (b *Book) seenBy(ctx context.Context, tx store.Tx, r Record, c Change) Reco
 }
 
 // mayHandOver lets only those who may assign give a record to somebody else.
-func (b *Book) mayHandOver(ctx context.Context, before Record, c Change) error {
+func (b *Book) mayHandOver(ctx context.Context, tx store.Tx, before Record, c Change) error {
 	owner := before.entity.Owner
 	value, given := c.Values[owner]
 	if c.Inside || owner == "" || !given {
@@ -167,10 +169,7 @@ func (b *Book) mayHandOver(ctx context.Context, before Record, c Change) error {
 	if text, _ := value.(string); text == before.Text(owner) {
 		return nil
 	}
-	if b.gate.Scope(ctx, access.Assign, before.Entity()) == access.All {
-		return nil
-	}
-	return fault.New(fault.Forbidden, "access.forbidden", "permission", "assign:"+before.Entity())
+	return b.require(ctx, tx, access.Assign, before)
 }
 
 // checkLinks refuses links to what does not exist, or is not for the actor: both look alike.
