@@ -302,20 +302,10 @@ func (r *Room) written(ctx context.Context, tx store.Tx, before, after record.Re
 // describe says what lookup finds a contact by.
 func (r *Room) describe(tx store.Tx, rec record.Record) (search.Doc, bool) {
 	c := fromRecord(rec)
-	doc := search.Doc{Title: c.Title(), Texts: []string{c.Name, c.Company, c.City}, Emails: c.Emails, Recent: c.CreatedAt}
-	for _, phone := range c.Phones {
-		if e164 := r.E164(phone); e164 != "" {
-			phone = e164
-		}
-		doc.Phones = append(doc.Phones, phone)
+	doc := search.Doc{Title: c.Title(), Parts: r.parts(c), Recent: c.CreatedAt}
+	if e := r.book.Schema().Entity("contact"); e != nil {
+		doc.Parts = append(doc.Parts, searched(e, rec)...)
 	}
-	var parts []string
-	for _, part := range []string{c.Company, c.City, first(c.Phones), first(c.Emails)} {
-		if part != "" && part != doc.Title {
-			parts = append(parts, part)
-		}
-	}
-	doc.Subtitle = strings.Join(parts[:min(len(parts), 3)], " · ")
 	for _, e := range r.book.Schema().Entities() {
 		if e.Timeline {
 			for entry := range r.book.Linked(tx, e.Name, e.Contact, c.ID, ID{}) {
@@ -329,11 +319,48 @@ func (r *Room) describe(tx store.Tx, rec record.Record) (search.Doc, bool) {
 	return doc, true
 }
 
-func first(s []string) string {
-	if len(s) == 0 {
-		return ""
+// parts are the texts that a contact is found by. A phone stands as it was written, and as it is dialled from abroad
+// where that is something else.
+func (r *Room) parts(c Contact) (parts []search.Part) {
+	add := func(field string, kind search.Kind, text string, shown bool) {
+		if text != "" {
+			parts = append(parts, search.Part{Field: field, Kind: kind, Text: text, Shown: shown})
+		}
 	}
-	return s[0]
+	add("name", search.Name, c.Name, false)
+	add("company", search.Text, c.Company, true)
+	add("city", search.Text, c.City, true)
+	for i, phone := range c.Phones {
+		add("phones", search.Phone, phone, i == 0)
+		if e164 := r.E164(phone); search.Digits(e164) != search.Digits(phone) {
+			add("phones", search.Phone, e164, false)
+		}
+	}
+	for i, email := range c.Emails {
+		add("emails", search.Email, email, i == 0)
+	}
+	return parts
+}
+
+// searched are the texts of the fields that the office added and wants contacts to be found by.
+func searched(e *schema.Entity, rec record.Record) (parts []search.Part) {
+	for i := range e.Fields {
+		f := &e.Fields[i]
+		if !f.Custom || !f.Searched || f.Hidden {
+			continue
+		}
+		kind := search.Text
+		switch f.Type {
+		case schema.Phone:
+			kind = search.Phone
+		case schema.Email:
+			kind = search.Email
+		}
+		for _, text := range rec.Texts(f.Name) {
+			parts = append(parts, search.Part{Field: f.Name, Kind: kind, Text: text})
+		}
+	}
+	return parts
 }
 
 // all lists the contacts that have the identity, oldest first. Handle is in its compared form.

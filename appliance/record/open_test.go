@@ -78,7 +78,11 @@ func open(t testing.TB) *office {
 	facts := journal.New(db, c.now)
 	book := NewBook(Parts{DB: db, Schema: schema.Fixed(s), Gate: gate, Journal: facts, Now: c.now})
 	book.Lookup("contact", func(_ store.Tx, r Record) (search.Doc, bool) {
-		return search.Doc{Title: r.Text("name"), Texts: []string{r.Text("name")}, Emails: r.Texts("emails")}, true
+		doc := search.Doc{Title: r.Text("name"), Parts: []search.Part{{Field: "name", Kind: search.Name, Text: r.Text("name")}}}
+		for _, email := range r.Texts("emails") {
+			doc.Parts = append(doc.Parts, search.Part{Field: "emails", Kind: search.Email, Text: email})
+		}
+		return doc, true
 	})
 	return &office{Book: book, t: t, db: db, index: search.New(db, gate), facts: facts, clock: c}
 }

@@ -2,83 +2,187 @@ package search
 
 import (
 	"encoding/binary"
-	"encoding/json"
-	"strings"
+	"time"
 
 	"github.com/karov-crm/karov/appliance/fault"
 )
 
-// A query reads up to candidateLimit docs for each letter typed, so what it matches and ranks by stands in front, to be
-// used as it lies: the moment the customer was last heard of (eight bytes, milliseconds), then the words, the first word
-// of the title and the title, each with its length before it (varint). The rest is JSON, decoded for what is shown.
+// Kind is how a part of a doc finds it.
+type Kind byte
 
-// stored is what search.docs keeps of a Doc. Its bytes are the store's: it is valid within the transaction only.
+const (
+	Name  Kind = iota + 1 // each word of it, before any other part's
+	Text                  // each word of it
+	Phone                 // each run of at least three digits
+	Email                 // each part, and the whole
+)
+
+// Part is one text that a record can be found by.
+type Part struct {
+	Field string // the field it stands in: who may not read the field does not find by it
+	Kind  Kind
+	Text  string
+	Shown bool // stands in the subtitle, in the order of the parts
+}
+
+// Doc is what a record can be found by, and what a result shows of it.
+type Doc struct {
+	Entity     string
+	ID         [16]byte
+	Principals []string // whose it is: accounts, and subjects of shares
+	Title      string
+	Parts      []Part
+	Recent     time.Time // when the customer was last heard of; the newer stands higher
+}
+
+const (
+	docForm  = 1 // the first byte of a stored doc
+	shownBit = 0x80
+	titleBit = 0x40 // the part's text is the title's, which is not stored again
+
+	// maxParts, maxPrincipals and maxText bound what is kept of one record. A longer text is found by its beginning.
+	maxParts      = 100
+	maxPrincipals = 1000
+	maxText       = 4 << 10
+)
+
+// stored is a doc as it lies in the store: its texts are the store's bytes and valid within the transaction only.
 type stored struct {
-	recent int64
-	words  []byte // sorted; a NUL before, between and after them, so that a word is found by its beginning
-	first  []byte // first folded word of the title
-	title  []byte
-	rest   []byte // a shown
+	entity     []byte
+	id         [16]byte
+	recent     int64 // milliseconds
+	principals [][]byte
+	title      []byte
+	parts      []storedPart
 }
 
-// shown is what only results and changes need.
-type shown struct {
-	Principals   []string `json:"o,omitempty"`
-	Subtitle string   `json:"s,omitempty"`
-	Phones   []string `json:"p,omitempty"`
-	Emails   []string `json:"e,omitempty"`
+type storedPart struct {
+	kind        Kind
+	shown       bool
+	field, text []byte
 }
 
-// encode gives the bytes of a Doc.
-func encode(doc Doc) ([]byte, error) {
-	rest, err := json.Marshal(shown{Principals: doc.Principals, Subtitle: doc.Subtitle, Phones: doc.Phones, Emails: doc.Emails})
-	if err != nil {
-		return nil, err
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
 	}
-	recent, first := int64(0), ""
-	if !doc.Recent.IsZero() {
-		recent = doc.Recent.UnixMilli()
+	for most > 0 && s[most]&0xc0 == 0x80 {
+		most--
 	}
-	if words := Words(doc.Title); len(words) > 0 {
-		first = words[0]
-	}
-	raw := binary.BigEndian.AppendUint64(nil, uint64(recent))
-	for _, part := range []string{"\x00" + strings.Join(wordsOf(doc), "\x00") + "\x00", first, doc.Title} {
-		raw = append(binary.AppendUvarint(raw, uint64(len(part))), part...)
-	}
-	return append(raw, rest...), nil
+	return s[:most]
 }
 
-// decode reads what encode wrote; no bytes are the zero doc.
-func decode(raw []byte) (doc stored, err error) {
-	if raw == nil {
-		return doc, nil
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
 	}
-	if len(raw) < 8 {
-		return doc, damaged(nil)
+	return t.UnixMilli()
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// encode gives the stored form of a doc.
+func encode(doc Doc) []byte {
+	b := make([]byte, 0, 256)
+	b = append(b, docForm)
+	b = binary.BigEndian.AppendUint64(b, uint64(millis(doc.Recent)))
+	b = append(appendText(b, doc.Entity), doc.ID[:]...)
+	principals := doc.Principals[:min(len(doc.Principals), maxPrincipals)]
+	b = binary.AppendUvarint(b, uint64(len(principals)))
+	for _, p := range principals {
+		b = appendText(b, p)
 	}
-	doc.recent, raw = int64(binary.BigEndian.Uint64(raw)), raw[8:]
-	for _, part := range []*[]byte{&doc.words, &doc.first, &doc.title} {
-		size, used := binary.Uvarint(raw)
-		if used <= 0 || size > uint64(len(raw)-used) {
-			return stored{}, damaged(nil)
+	b = appendText(b, cut(doc.Title, maxText))
+	parts := doc.Parts[:min(len(doc.Parts), maxParts)]
+	b = binary.AppendUvarint(b, uint64(len(parts)))
+	for _, p := range parts {
+		flags := byte(p.Kind) & 0x3f
+		if p.Shown {
+			flags |= shownBit
 		}
-		*part, raw = raw[used:used+int(size)], raw[used+int(size):]
+		if p.Text == doc.Title {
+			b = appendText(append(b, flags|titleBit), p.Field)
+			continue
+		}
+		b = appendText(appendText(append(b, flags), p.Field), cut(p.Text, maxText))
 	}
-	doc.rest = raw
-	return doc, nil
+	return b
 }
 
-func (d stored) shown() (s shown, err error) {
-	if d.rest == nil {
-		return s, nil
-	}
-	if err := json.Unmarshal(d.rest, &s); err != nil {
-		return s, damaged(err)
-	}
-	return s, nil
+// reader takes a stored form apart; after the first thing that is not there it has failed and gives nothing more.
+type reader struct {
+	rest   []byte
+	failed bool
 }
 
-func damaged(err error) error {
-	return fault.Wrap(err, fault.Internal, "store.damaged", "what", docsBucket)
+func (r *reader) take(n uint64) []byte {
+	if r.failed || n > uint64(len(r.rest)) {
+		r.failed = true
+		return nil
+	}
+	b := r.rest[:n:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *reader) number() uint64 {
+	n, used := binary.Uvarint(r.rest)
+	if r.failed || used <= 0 {
+		r.failed = true
+		return 0
+	}
+	r.rest = r.rest[used:]
+	return n
+}
+
+func (r *reader) text() []byte { return r.take(r.number()) }
+
+// count is a number of things that follow, each of at least one byte.
+func (r *reader) count() int {
+	n := r.number()
+	if n > uint64(len(r.rest)) {
+		r.failed = true
+		return 0
+	}
+	return int(n)
+}
+
+// decode reads what encode wrote, into d, whose slices it uses again.
+func (d *stored) decode(raw []byte) error {
+	r := reader{rest: raw}
+	if form := r.take(1); r.failed || form[0] != docForm {
+		return damaged(recordsBucket)
+	}
+	if recent := r.take(8); !r.failed {
+		d.recent = int64(binary.BigEndian.Uint64(recent))
+	}
+	d.entity = r.text()
+	copy(d.id[:], r.take(16))
+	d.principals = d.principals[:0]
+	for n := r.count(); n > 0 && !r.failed; n-- {
+		d.principals = append(d.principals, r.text())
+	}
+	d.title = r.text()
+	d.parts = d.parts[:0]
+	for n := r.count(); n > 0 && !r.failed; n-- {
+		flags := r.take(1)
+		if r.failed {
+			break
+		}
+		p := storedPart{kind: Kind(flags[0] & 0x3f), shown: flags[0]&shownBit != 0, field: r.text(), text: d.title}
+		if flags[0]&titleBit == 0 {
+			p.text = r.text()
+		}
+		d.parts = append(d.parts, p)
+	}
+	if r.failed || len(r.rest) > 0 {
+		return damaged(recordsBucket)
+	}
+	return nil
+}
+
+func damaged(bucket string) error {
+	return fault.New(fault.Internal, "store.damaged", "what", bucket)
 }

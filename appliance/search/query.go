@@ -1,7 +1,6 @@
 package search
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
 	"strings"
@@ -9,28 +8,53 @@ import (
 	"unicode/utf8"
 )
 
-// term is one word of a query, in every spelling under which it may stand in the index.
+const (
+	// maxQuery is how many bytes of a query count, maxQueryTerms how many of its words.
+	maxQuery      = 200
+	maxQueryTerms = 8
+)
+
+// grade is how well a word of a query is met, the best first.
+type grade int
+
+const (
+	wholeName  grade = iota // it is a word of the name, or stands in a phone
+	beginsName              // it begins one
+	elsewhere               // it is or begins a word of another field, or stands in a number there
+	soundsLike              // a word sounds like it
+	soundsFrom              // the beginning of a word sounds like it
+	misspelt                // a word is one typing error away
+	grades
+	unmet = grades
+)
+
+// term is one word of a query, or one number.
 type term struct {
-	spellings  []string
-	beginnings [][]byte // a NUL and the spelling, as a word of it begins in a stored doc
-	digits     bool
+	text  string
+	runes int
+	phone number
+
+	learned [grades]bool
+	ways    [grades][][]listed // lists by which records are found: all of one way
+	alike   map[string]grade   // words of the index that are like it
 }
 
-func newTerm(digits bool, spellings ...string) term {
-	t := term{spellings: spellings, digits: digits}
-	for _, s := range spellings {
-		t.beginnings = append(t.beginnings, []byte("\x00"+s))
-	}
-	return t
+// number is a term that is digits: the runs of them that it may be, in phones as people write them otherwise.
+type number struct {
+	digits string   // "" for a word
+	less   []string // without a country's or a trunk's digits
 }
 
-// parse splits a query into terms. Numbers that stand side by side are one phone when they are long enough together.
-func parse(query string) []term {
-	if len(query) > 200 {
-		query = strings.ToValidUTF8(query[:200], "")
-	}
+// query is a text that is looked for.
+type query struct {
+	terms []*term
+	mails []string // e-mail addresses or parts with an @: they must stand in one as they are
+}
+
+// parse reads a query. One with fewer than two letters or digits has no terms.
+func parse(text string) *query {
 	// Marks of direction and other invisible signs come along when a phone or an address is copied from a page.
-	query = strings.TrimSpace(strings.Map(func(r rune) rune {
+	text = strings.TrimSpace(strings.Map(func(r rune) rune {
 		switch {
 		case unicode.Is(unicode.Cf, r):
 			return -1
@@ -38,37 +62,48 @@ func parse(query string) []term {
 			return ' '
 		}
 		return r
-	}, query))
-	if strings.IndexByte(query, '@') > 0 && !strings.ContainsFunc(query, unicode.IsSpace) {
-		return []term{newTerm(false, cutWord(strings.ToLower(query)))}
-	}
-	var terms []term
-	signs := 0 // letters and digits
-	fields := strings.Fields(query)
-	for len(fields) > 0 {
-		if n, digits := number(fields); n > 0 {
-			terms = append(terms, newTerm(true, append(phoneSpellings(digits), digits)...))
+	}, cut(strings.ToValidUTF8(text[:min(len(text), 4*maxQuery)], ""), maxQuery)))
+	q := &query{}
+	signs := 0
+	for fields := strings.Fields(text); len(fields) > 0; {
+		if n, digits := numberIn(fields); n > 0 {
+			q.add(&term{text: digits, phone: numberOf(digits), runes: len(digits)})
 			signs += len(digits)
 			fields = fields[n:]
 			continue
 		}
-		for _, word := range Words(fields[0]) {
-			signs += utf8.RuneCountInString(word)
-			terms = append(terms, newTerm(false, cutWord(word)))
+		if strings.Contains(fields[0], "@") {
+			q.mails = append(q.mails, Fold(fields[0]))
 		}
+		tokens([]byte(fields[0]), func(t token) bool {
+			one := &term{text: string(t.text), runes: utf8.RuneCount(t.text)}
+			if t.digits && one.runes >= 3 {
+				one.phone = number{digits: one.text}
+			}
+			signs += one.runes
+			q.add(one)
+			return true
+		})
 		fields = fields[1:]
 	}
 	if signs < 2 {
-		return nil
+		return &query{}
 	}
-	slices.SortStableFunc(terms, func(a, b term) int { return cmp.Compare(len(b.spellings[0]), len(a.spellings[0])) })
-	return terms[:min(len(terms), 8)]
+	slices.SortStableFunc(q.terms, func(a, b *term) int { return cmp.Compare(b.runes, a.runes) })
+	q.terms = q.terms[:min(len(q.terms), maxQueryTerms)]
+	return q
 }
 
-// number tells how many of the first fields are one number, and its digits: one of at least three digits, or several
+func (q *query) add(t *term) {
+	if !slices.ContainsFunc(q.terms, func(other *term) bool { return other.text == t.text }) {
+		q.terms = append(q.terms, t)
+	}
+}
+
+// numberIn tells how many of the first fields are one number, and its digits: one of at least three digits, or several
 // that have the length of a phone together. 0 when there is none.
-func number(fields []string) (n int, digits string) {
-	for n < len(fields) && strings.IndexFunc(fields[n], unicode.IsLetter) < 0 {
+func numberIn(fields []string) (n int, digits string) {
+	for n < len(fields) && strings.IndexFunc(fields[n], unicode.IsLetter) < 0 && !strings.Contains(fields[n], "@") {
 		digits += Digits(fields[n])
 		n++
 	}
@@ -81,67 +116,28 @@ func number(fields []string) (n int, digits string) {
 	return n, digits
 }
 
-// phoneSpellings are the runs of digits under which a typed number may stand: as it is, and without the national or
-// international prefix that the stored form writes otherwise (0 of 050..., 8 of 8 495..., 00 of 00972...).
-func phoneSpellings(digits string) []string {
-	spellings := []string{"#" + digits}
-	for _, prefix := range []string{"00", "0", "8"} {
-		if rest, ok := strings.CutPrefix(digits, prefix); ok && len(rest) >= 3 {
-			spellings = append(spellings, "#"+rest)
+// numberOf says under which runs of digits a typed number may stand: as it is, and without what the stored form writes
+// otherwise: the 00 of 00972, the 0 of 050, the 8 of 8 495, a country's one to three digits.
+func numberOf(digits string) number {
+	const whole = 9 // digits of a number that is surely whole
+	n := number{digits: digits}
+	if rest, ok := strings.CutPrefix(digits, "00"); ok && len(rest) >= whole {
+		n.digits = rest
+	} else if rest, ok := strings.CutPrefix(digits, "0"); ok {
+		if len(rest) >= whole-1 {
+			n.digits = rest
+		} else if len(rest) >= 3 {
+			n.less = append(n.less, rest)
+		}
+	} else if rest, ok := strings.CutPrefix(digits, "8"); ok {
+		if len(rest) == 10 {
+			n.digits = rest
+		} else if len(rest) >= 3 {
+			n.less = append(n.less, rest)
 		}
 	}
-	if len(digits) == 11 && digits[0] == '7' { // stored as 8 495..., in an office where that is no phone
-		spellings = append(spellings, "#"+digits[1:])
+	if len(n.digits) >= 11 {
+		n.less = append(n.less, n.digits[3:])
 	}
-	return spellings
-}
-
-// match tells whether a record matches every term, and how well.
-func match(doc stored, terms []term) (score int, ok bool) {
-	for _, t := range terms {
-		best := 0
-		for _, beginning := range t.beginnings {
-			// The words are sorted: where one is the whole of the beginning, it is the first that is found.
-			at := bytes.Index(doc.words, beginning)
-			if at < 0 {
-				continue
-			}
-			best = max(best, 1)
-			if end := at + len(beginning); end == len(doc.words) || doc.words[end] == 0 {
-				best = 3
-			}
-		}
-		if best == 0 {
-			return 0, false
-		}
-		if !t.digits && bytes.HasPrefix(doc.first, t.beginnings[0][1:]) {
-			best++
-		}
-		score += best
-	}
-	return score, true
-}
-
-// matched is the phone or e-mail that the terms found, "" when each of them stands in the title.
-func matched(of string, doc shown, terms []term) (hit string) {
-	title, most := Words(of), 0
-	terms = slices.DeleteFunc(slices.Clone(terms), func(t term) bool {
-		return slices.ContainsFunc(title, func(word string) bool { return !t.digits && strings.HasPrefix(word, t.spellings[0]) })
-	})
-	for _, handle := range append(slices.Clone(doc.Phones), doc.Emails...) {
-		n := 0
-		for _, t := range terms {
-			in := strings.ToLower(handle)
-			if t.digits {
-				in = Digits(handle)
-			}
-			if slices.ContainsFunc(t.spellings, func(s string) bool { return strings.Contains(in, strings.TrimPrefix(s, "#")) }) {
-				n++
-			}
-		}
-		if n > most {
-			hit, most = handle, n
-		}
-	}
-	return hit
+	return n
 }

@@ -1,0 +1,129 @@
+package search
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/karov-crm/karov/appliance/access"
+	"github.com/karov-crm/karov/appliance/seed"
+	"github.com/karov-crm/karov/appliance/store"
+	"github.com/karov-crm/karov/appliance/store/bolt"
+)
+
+// agents is among how many people the contacts of a benchmark are shared out.
+const agents = 20
+
+func synthetic(c seed.Contact, at time.Time) Doc {
+	doc := Doc{Entity: "contact", Title: c.Name, Recent: at, Principals: []string{"agent" + strconv.Itoa(c.Index%agents)}}
+	binary.BigEndian.PutUint64(doc.ID[:], uint64(c.Index))
+	doc.Parts = append(doc.Parts, Part{"name", Name, c.Name, false})
+	if c.Company != "" {
+		doc.Parts = append(doc.Parts, Part{"company", Text, c.Company, true})
+	}
+	doc.Parts = append(doc.Parts, Part{"city", Text, c.City, true})
+	for i, p := range c.Phones {
+		digits := Digits(p)
+		if digits[0] == '0' {
+			digits = "972" + digits[1:]
+		}
+		doc.Parts = append(doc.Parts, Part{"phones", Phone, "+" + digits, i == 0})
+	}
+	for i, m := range c.Emails {
+		doc.Parts = append(doc.Parts, Part{"emails", Email, m, i == 0})
+	}
+	return doc
+}
+
+// full is a store with many contacts, made once for all benchmarks of a run.
+var full = sync.OnceValues(func() (o *office, err error) {
+	n, _ := strconv.Atoi(os.Getenv("SEARCH_CONTACTS"))
+	if n == 0 {
+		n = 20_000
+	}
+	dir, err := os.MkdirTemp("", "search")
+	if err != nil {
+		return nil, err
+	}
+	db, err := bolt.Open(filepath.Join(dir, "karov.db"))
+	if err != nil {
+		return nil, err
+	}
+	gate, err := access.NewGate()
+	if err != nil {
+		return nil, err
+	}
+	var docs []Doc
+	at, began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), time.Now()
+	var cpu time.Duration
+	flush := func() {
+		if err == nil {
+			err = db.Update(access.WithActor(testContext(), access.Appliance()), func(tx store.Tx) error {
+				start := time.Now()
+				defer func() { cpu += time.Since(start) }()
+				return PutAll(tx, docs)
+			})
+		}
+		docs = docs[:0]
+	}
+	for c := range seed.Contacts(1, n) {
+		if docs = append(docs, synthetic(c, at.Add(time.Duration(c.Index)*time.Second/20))); len(docs) == 1000 {
+			flush()
+		}
+	}
+	flush()
+	if err != nil {
+		return nil, err
+	}
+	keys, size := 0, 0
+	err = db.View(testContext(), func(tx store.Tx) error {
+		for _, name := range Buckets() {
+			k, s := 0, 0
+			for key, value := range tx.Bucket(name).Scan(nil, nil, false) {
+				k++
+				s += len(key) + len(value) + 16
+			}
+			keys, size = keys+k, size+s
+			fmt.Printf("%s: %d keys, %.1f bytes a contact\n", name, k, float64(s)/float64(n))
+		}
+		return nil
+	})
+	fmt.Printf("%d contacts in %v (PutAll %.1f µs each), %.2f keys and %.0f bytes a contact, file %.0f\n", n, time.Since(began).Round(time.Millisecond), float64(cpu.Microseconds())/float64(n),
+		float64(keys)/float64(n), float64(size)/float64(n), float64(db.Size())/float64(n))
+	return &office{Index: New(db, gate), db: db, gate: gate}, err
+})
+
+func BenchmarkFind(b *testing.B) {
+	o, err := full()
+	must(b, err)
+	for _, role := range []access.Role{access.Owner, access.Agent} {
+		for _, q := range []struct{ name, text string }{
+			{"two-letters", "כה"}, {"full-name", "משה כהן"}, {"phone-4", "4567"}, {"phone-7", "4561237"}, {"phone-whole", "0522345678"}, {"alphabet", "kohen"},
+			{"alphabet-begun", "мих"}, {"layout", "fvi"}, {"layout-latin", "בםיקמ"}, {"typo", "кузнацов"}, {"typo-first", "ьузнецов"}, {"two-starts", "דנ כה"}, {"email", "moshe.cohen"},
+			{"nothing", "qqxxzz"}, {"one-letters", "א ב ג"}, {"city", "חיפה"}, {"rare-pair", "john כהן"}, {"many", "אא בב גג דד הה וו זז חח טט"},
+		} {
+			b.Run(fmt.Sprintf("%s/%s", role, q.name), func(b *testing.B) {
+				ctx := as(b, role, "agent7")
+				var took []time.Duration
+				hits := 0
+				for b.Loop() {
+					start := time.Now()
+					found, err := o.Find(ctx, q.text, 20)
+					took = append(took, time.Since(start))
+					must(b, err)
+					hits = len(found)
+				}
+				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1e3, "µs-p50")
+				b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1e3, "µs-p99")
+				b.ReportMetric(float64(hits), "hits")
+			})
+		}
+	}
+}

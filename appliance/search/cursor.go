@@ -1,0 +1,249 @@
+package search
+
+import (
+	"math"
+
+	"github.com/karov-crm/karov/appliance/store"
+)
+
+// What one query may cost, in units of about a tenth of a microsecond: past it, what was found until then is the answer.
+const (
+	workMost  = 40_000
+	workScan  = 10 // finding a place in a bucket
+	workBlock = 4  // reading one block of stamps
+	workDoc   = 15 // reading one doc and holding it against the query
+)
+
+// reading is one query's look at the index.
+type reading struct {
+	terms, postings, records, sounds store.Bucket
+
+	work   int
+	failed error
+}
+
+func readingOf(tx store.Tx) *reading {
+	return &reading{terms: tx.Bucket(termsBucket), postings: tx.Bucket(postingsBucket), records: tx.Bucket(recordsBucket), sounds: tx.Bucket(soundsBucket)}
+}
+
+// spend tells whether there is work left.
+func (r *reading) spend(work int) bool {
+	r.work += work
+	return r.work <= workMost && r.failed == nil
+}
+
+// A source yields stamps, the greatest first. It keeps no cursor of the store between calls.
+type source interface {
+	// seek gives the greatest stamp at or below most, 0 where there is none. most never grows from call to call.
+	seek(most uint64) uint64
+}
+
+// listed is a term with its tail as it lies in the store.
+type listed struct {
+	term []byte
+	tail
+}
+
+// listed finds a term, false where no record has it.
+func (r *reading) listed(class byte, text string) (l listed, ok bool) {
+	key := append(append(make([]byte, 0, len(text)+1), class), text...)
+	if !r.spend(workScan) {
+		return l, false
+	}
+	raw := r.terms.Get(key)
+	if raw == nil {
+		return l, false
+	}
+	return l, r.open(&l, key, raw)
+}
+
+func (r *reading) open(l *listed, key, raw []byte) bool {
+	if err := l.decode(raw); err != nil {
+		r.failed = err
+		return false
+	}
+	l.term = key
+	return true
+}
+
+// list is the source of one term: its tail, then its blocks from the newest.
+type list struct {
+	in    *reading
+	of    listed
+	ready bool
+	now   []uint64 // ascending; those above what was asked are cut off
+	below uint64   // blocks that begin at or below it were not read yet
+	ahead []block  // read from the store and not yet unpacked, descending
+	step  int      // how many blocks the next look at the store brings
+}
+
+type block struct {
+	base uint64
+	raw  []byte
+}
+
+func (r *reading) list(of listed) *list { return &list{in: r, of: of, step: 1} }
+
+func (l *list) seek(most uint64) uint64 {
+	if !l.ready {
+		l.ready, l.below = true, l.of.mark
+		l.unpack(l.of.mark, l.of.rest)
+	}
+	for {
+		if n := within(l.now, most); n > 0 {
+			l.now = l.now[:n]
+			return l.now[n-1]
+		}
+		l.now = l.now[:0]
+		if !l.load(min(most, l.below)) {
+			return 0
+		}
+	}
+}
+
+// within is how many of ascending stamps are at or below most. What is looked for is near the end.
+func within(stamps []uint64, most uint64) int {
+	n := len(stamps)
+	for step := 1; n > 0 && stamps[n-1] > most; step *= 2 {
+		if n <= step {
+			step = n
+		}
+		if stamps[n-step] > most {
+			n -= step
+			continue
+		}
+		low, high := n-step, n-1 // stamps[low] <= most < stamps[high]
+		for low+1 < high {
+			if mid := (low + high) / 2; stamps[mid] <= most {
+				low = mid
+			} else {
+				high = mid
+			}
+		}
+		return low + 1
+	}
+	return n
+}
+
+func (l *list) unpack(base uint64, raw []byte) {
+	if !l.in.spend(workBlock) {
+		return
+	}
+	now, err := stamps(l.now[:0], base, raw)
+	if err != nil {
+		l.in.failed = err
+		return
+	}
+	l.now = now
+}
+
+// load unpacks the newest block that may hold a stamp at or below most.
+func (l *list) load(most uint64) bool {
+	if most == 0 || l.below == 0 || l.in.failed != nil || l.in.work > workMost {
+		return false
+	}
+	for len(l.ahead) > 0 && l.ahead[0].base > most {
+		l.ahead = l.ahead[1:]
+	}
+	if len(l.ahead) == 0 && !l.look(most) {
+		l.below = 0
+		return false
+	}
+	b := l.ahead[0]
+	l.ahead = l.ahead[1:]
+	l.below = b.base - 1
+	if b.base == 0 {
+		l.below = 0
+	}
+	l.unpack(b.base, b.raw)
+	return true
+}
+
+// look brings blocks from the store: one at first, more when it is asked again.
+func (l *list) look(most uint64) bool {
+	if !l.in.spend(workScan) {
+		return false
+	}
+	if l.ahead == nil {
+		l.ahead = make([]block, 0, l.step)
+	}
+	l.ahead = l.ahead[:0]
+	for k, v := range l.in.postings.Scan(blockKey(l.of.term, 0), blockKey(l.of.term, most+1), true) {
+		l.ahead = append(l.ahead, block{stampAt(k[len(k)-stampSize:]), v})
+		if len(l.ahead) == l.step {
+			break
+		}
+	}
+	l.step = min(2*l.step, 32)
+	return len(l.ahead) > 0
+}
+
+// every is the source of what all its sources have.
+type every []source
+
+func (e every) seek(most uint64) uint64 {
+	for i := 0; i < len(e); i++ {
+		at := e[i].seek(most)
+		if at == 0 {
+			return 0
+		}
+		if at < most && i > 0 {
+			i = -1
+		}
+		most = at
+	}
+	return most
+}
+
+// some is the source of what any of its sources has: a heap by the stamp each stands at.
+type some []head
+
+type head struct {
+	at uint64
+	source
+}
+
+// anyOf joins sources; one stays as it is.
+func anyOf(sources []source) source {
+	if len(sources) == 1 {
+		return sources[0]
+	}
+	s := make(some, len(sources))
+	for i, one := range sources {
+		s[i] = head{math.MaxUint64, one}
+	}
+	return &s
+}
+
+func (s *some) seek(most uint64) uint64 {
+	h := *s
+	for len(h) > 0 && h[0].at > most {
+		if h[0].at = h[0].source.seek(most); h[0].at == 0 {
+			h[0] = h[len(h)-1]
+			h = h[:len(h)-1]
+		}
+		h.sink()
+	}
+	if *s = h; len(h) == 0 {
+		return 0
+	}
+	return h[0].at
+}
+
+// sink takes the first head to its place.
+func (s some) sink() {
+	for i := 0; ; {
+		next := 2*i + 1
+		if next >= len(s) {
+			return
+		}
+		if next+1 < len(s) && s[next+1].at > s[next].at {
+			next++
+		}
+		if s[i].at >= s[next].at {
+			return
+		}
+		s[i], s[next] = s[next], s[i]
+		i = next
+	}
+}

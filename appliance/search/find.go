@@ -1,0 +1,222 @@
+package search
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/karov-crm/karov/appliance/access"
+	"github.com/karov-crm/karov/appliance/store"
+)
+
+// few is how many results are so few that a wrong keyboard layout or a typing error is looked for.
+const few = 5
+
+// finding is one query being answered.
+type finding struct {
+	*reading
+	ctx    context.Context
+	tx     store.Tx
+	index  *Index
+	limit  int
+	rights map[string]*rights
+	scope  func() source // what the actor sees of it; nil for everything
+
+	doc   stored
+	found []candidate
+	seen  map[uint64]bool // stamps in found
+}
+
+// candidate is a record that was found.
+type candidate struct {
+	stamp  uint64
+	rank   int
+	recent int64
+	query  *query
+}
+
+// rights are what an actor may see of an entity.
+type rights struct {
+	access.Filter
+	fields *access.Fields
+	none   bool
+}
+
+// attempt is one way of understanding what was typed, up to a grade. The first attempts rank highest.
+type attempt struct {
+	query *query
+	grade grade
+}
+
+// run looks until there is enough, from the best understanding to the most daring one.
+func (f *finding) run(text string) {
+	literal := parse(text)
+	rank := 0
+	try := func(attempts ...attempt) {
+		for _, a := range attempts {
+			if rank++; len(f.found) < f.limit {
+				f.attempt(a, rank)
+			}
+		}
+	}
+	try(attempt{literal, wholeName}, attempt{literal, beginsName}, attempt{literal, elsewhere})
+	var others []*query
+	if len(f.found) < few {
+		for _, other := range retyped(text) {
+			if q := parse(other); len(q.terms) > 0 {
+				others = append(others, q)
+			}
+		}
+	}
+	try(attempt{literal, soundsLike})
+	for _, q := range others {
+		try(attempt{q, wholeName}, attempt{q, beginsName}, attempt{q, elsewhere})
+	}
+	try(attempt{literal, soundsFrom})
+	if len(f.found) == 0 { // both at once, the keyboard and the alphabet, is meant by few
+		for _, q := range others {
+			try(attempt{q, soundsLike}, attempt{q, soundsFrom})
+		}
+	}
+	if len(f.found) < few {
+		try(attempt{literal, misspelt})
+	}
+}
+
+// attempt finds the records in which every term is met by a grade or better, the newest first, until there are enough.
+func (f *finding) attempt(a attempt, rank int) {
+	if len(a.query.terms) == 0 {
+		return
+	}
+	news := a.grade == wholeName
+	for _, t := range a.query.terms {
+		t.learn(f.reading, f.index.names, a.grade)
+		news = news || len(t.ways[a.grade]) > 0
+	}
+	if !news {
+		return
+	}
+	all, ok := f.sources(a)
+	if !ok {
+		return
+	}
+	before := len(f.found)
+	for most := uint64(maxStamp); ; most-- {
+		if most = all.seek(most); most == 0 {
+			return
+		}
+		if f.check(most, a, rank); len(f.found) == f.limit {
+			f.newer(a, rank, before, most)
+			return
+		}
+	}
+}
+
+// newer finds the customers that were heard of lately but stand at an earlier place, below the last that was found.
+func (f *finding) newer(a attempt, rank, before int, below uint64) {
+	oldest := f.found[before].recent
+	for _, c := range f.found[before:] {
+		oldest = min(oldest, c.recent)
+	}
+	l, ok := f.listed(moved, "")
+	if !ok {
+		return
+	}
+	all, ok := f.sources(a, f.list(l))
+	if !ok {
+		return
+	}
+	place := second(oldest)
+	for most := below - 1; ; most-- {
+		if most = all.seek(most); most == 0 || most>>perSecond+restamp < place {
+			return
+		}
+		f.check(most, a, rank)
+	}
+}
+
+// sources joins what every term of an attempt finds with what the actor may see, the rarest first.
+func (f *finding) sources(a attempt, more ...source) (all every, ok bool) {
+	type counted struct {
+		source
+		count uint64
+	}
+	var list []counted
+	for _, t := range a.query.terms {
+		s, count := t.source(f.reading, a.grade)
+		if s == nil {
+			return nil, false
+		}
+		list = append(list, counted{s, count})
+	}
+	slices.SortStableFunc(list, func(a, b counted) int { return cmp.Compare(a.count, b.count) })
+	for _, c := range list {
+		all = append(all, c.source)
+	}
+	all = append(all, more...)
+	if f.scope != nil {
+		all = append(all, f.scope())
+	}
+	return all, true
+}
+
+// check reads a record and keeps it where it is what was looked for and for the actor to see.
+func (f *finding) check(stamp uint64, a attempt, rank int) {
+	if f.seen[stamp] || !f.spend(workDoc) {
+		return
+	}
+	raw := f.records.Get(appendStamp(make([]byte, 0, stampSize), stamp))
+	if raw == nil {
+		f.failed = damaged(recordsBucket)
+		return
+	}
+	if f.failed = f.doc.decode(raw); f.failed != nil {
+		return
+	}
+	r := f.rights[string(f.doc.entity)]
+	if r == nil || r.none || !r.sees(&f.doc) || a.query.meets(&f.doc, r.fields) > a.grade {
+		return
+	}
+	if r.Where != "" {
+		if f.index.check == nil || !f.spend(workDoc) || !f.index.check(f.ctx, f.tx, string(f.doc.entity), f.doc.id, r.Where) {
+			return
+		}
+	}
+	f.seen[stamp] = true
+	f.found = append(f.found, candidate{stamp, rank, f.doc.recent, a.query})
+}
+
+// sees tells whether a doc is among those that the rights reach.
+func (r *rights) sees(d *stored) bool {
+	return r.All || slices.ContainsFunc(d.principals, func(p []byte) bool {
+		return len(p) > 0 && slices.Contains(r.Principals, string(p))
+	})
+}
+
+// best sorts what was found and gives the first of it.
+func (f *finding) best() []candidate {
+	slices.SortFunc(f.found, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(b.recent, a.recent), cmp.Compare(b.stamp, a.stamp))
+	})
+	return f.found[:min(len(f.found), f.limit)]
+}
+
+// entities lists the entities that have records here.
+func (f *finding) entities(tx store.Tx) (names []string) {
+	stamps := tx.Bucket(stampsBucket)
+	for from := []byte(nil); ; {
+		name, found := "", false
+		for k := range stamps.Scan(from, nil, false) {
+			if at := bytes.IndexByte(k, 0); at >= 0 {
+				name, found = string(k[:at]), true
+			}
+			break
+		}
+		if !found {
+			return names
+		}
+		names = append(names, name)
+		from = append([]byte(name), 1)
+	}
+}

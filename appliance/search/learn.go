@@ -1,0 +1,229 @@
+package search
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/karov-crm/karov/appliance/store"
+)
+
+const (
+	// maxBegun bounds the words of the index that one word of a query may begin. Where there are more, the records whose
+	// words begin with its first two letters are read instead.
+	maxBegun = 2000
+	// maxHeard bounds the words that sound like one of a query, and soundsRead how many are looked at for them.
+	maxHeard   = 128
+	soundsRead = 1000
+	// maxGrams is how many runs of three digits find a number. The record is held against the rest of it.
+	maxGrams = 5
+)
+
+// learn finds the lists of a grade, once.
+func (t *term) learn(r *reading, n *names, g grade) {
+	if t.learned[g] {
+		return
+	}
+	t.learned[g] = true
+	if t.phone.digits != "" {
+		t.learnNumber(r, g)
+		return
+	}
+	switch g {
+	case wholeName:
+		t.way(g, r, nameWord, t.text)
+	case beginsName:
+		t.begun(g, r, nameWord, nameStart)
+	case elsewhere:
+		t.way(g, r, textWord, t.text)
+		t.begun(g, r, textWord, textStart)
+		t.way(g, r, mailWord, t.text)
+		if t.runes >= 3 {
+			t.begun(g, r, mailWord, 0)
+		}
+	case soundsLike:
+		t.heard(g, r, n, true)
+	case soundsFrom:
+		t.heard(g, r, n, false)
+	case misspelt:
+		t.mistyped(r)
+	}
+}
+
+// way adds the list of one term of the index.
+func (t *term) way(g grade, r *reading, class byte, text string) {
+	if l, ok := r.listed(class, text); ok {
+		t.ways[g] = append(t.ways[g], []listed{l})
+	}
+}
+
+// begun adds the lists of the words that the term begins.
+func (t *term) begun(g grade, r *reading, class, begin byte) {
+	from := append([]byte{class}, t.text...)
+	if begin != 0 && t.runes == 2 {
+		t.way(g, r, begin, t.text)
+		return
+	}
+	if begin != 0 && t.runes == 1 {
+		from[0] = begin
+	}
+	before := len(t.ways[g])
+	if r.each(from, maxBegun, func(l listed) {
+		if len(l.term) > len(from) {
+			t.ways[g] = append(t.ways[g], []listed{l})
+		}
+	}) {
+		return
+	}
+	if begin != 0 {
+		t.ways[g] = t.ways[g][:before]
+		t.way(g, r, begin, string(start([]byte(t.text))))
+	}
+}
+
+// each yields the terms that begin so, at most most of them, and tells whether those are all.
+func (r *reading) each(from []byte, most int, fn func(listed)) (all bool) {
+	n := 0
+	r.work += workScan
+	for k, v := range r.terms.Scan(from, store.PrefixEnd(from), false) {
+		if n++; n > most || !r.spend(1) {
+			return false
+		}
+		var l listed
+		if !r.open(&l, k, v) {
+			return false
+		}
+		fn(l)
+	}
+	return true
+}
+
+// like adds a word of the index that is like the term.
+func (t *term) like(g grade, r *reading, class byte, word string) {
+	if _, known := t.alike[word]; known && t.alike[word] < g || word == t.text {
+		return
+	}
+	before := len(t.ways[g])
+	if t.way(g, r, class, word); len(t.ways[g]) == before {
+		return
+	}
+	if t.alike == nil {
+		t.alike = map[string]grade{}
+	}
+	t.alike[word] = g
+}
+
+// heard adds the words that sound like the term, or whose beginning does, and the other spellings of the name it is.
+func (t *term) heard(g grade, r *reading, n *names, whole bool) {
+	if t.runes < 3 || alphabet(t.text) == 0 {
+		return
+	}
+	for _, word := range n.like(t.text, whole) {
+		t.like(g, r, nameWord, word)
+		t.like(g, r, textWord, word)
+	}
+	sounds := soundsIn(t.text, whole)
+	longest := 0
+	for _, s := range sounds {
+		longest = max(longest, len(s))
+	}
+	if !whole && longest < 2 {
+		return
+	}
+	var found [][]byte
+	for _, s := range sounds {
+		if !whole && len(s) < 2 {
+			continue
+		}
+		found = append(found, r.sounding(s, whole)...)
+	}
+	// Those that are nearest in length come first: they are likelier meant when there are too many.
+	slices.SortStableFunc(found, func(a, b []byte) int {
+		return cmp.Compare(t.strangeness(a), t.strangeness(b))
+	})
+	for _, term := range found[:min(len(found), maxHeard)] {
+		t.like(g, r, term[0], string(term[1:]))
+	}
+}
+
+// strangeness is how much longer or shorter a term of the index is than the term of the query.
+func (t *term) strangeness(of []byte) int {
+	n := utf8.RuneCount(of[1:]) - t.runes
+	return max(n, -n)
+}
+
+// sounding gives the terms of the index that sound so, or begin with that sound.
+func (r *reading) sounding(sound string, whole bool) (found [][]byte) {
+	from := []byte(sound)
+	if whole {
+		from = append(from, 0)
+	}
+	if !r.spend(workScan) {
+		return nil
+	}
+	for k := range r.sounds.Scan(from, store.PrefixEnd(from), false) {
+		if at := bytes.IndexByte(k, 0); at >= 0 && at+2 < len(k) {
+			found = append(found, k[at+1:])
+		}
+		if len(found) == soundsRead || !r.spend(1) {
+			break
+		}
+	}
+	return found
+}
+
+// learnNumber finds the lists of a number: in phones as it is, then without a country's or trunk's digits, then in other
+// fields.
+func (t *term) learnNumber(r *reading, g grade) {
+	switch g {
+	case wholeName:
+		t.gramsWay(g, r, phoneGram, t.phone.digits)
+	case beginsName:
+		for _, less := range t.phone.less {
+			t.gramsWay(g, r, phoneGram, less)
+		}
+	case elsewhere:
+		t.gramsWay(g, r, otherGram, t.phone.digits)
+	}
+}
+
+func (t *term) gramsWay(g grade, r *reading, class byte, digits string) {
+	var all []listed
+	for i := 0; i+3 <= len(digits); i++ {
+		gram := digits[i : i+3]
+		if slices.ContainsFunc(all, func(l listed) bool { return string(l.term[1:]) == gram }) {
+			continue
+		}
+		l, ok := r.listed(class, gram)
+		if !ok {
+			return
+		}
+		all = append(all, l)
+	}
+	slices.SortFunc(all, func(a, b listed) int { return cmp.Compare(a.count, b.count) })
+	t.ways[g] = append(t.ways[g], all[:min(len(all), maxGrams)])
+}
+
+// source joins the lists of a term up to a grade, nil where there are none. It tells how many records they have at most.
+func (t *term) source(r *reading, g grade) (s source, count uint64) {
+	var sources []source
+	for _, ways := range t.ways[:g+1] {
+		for _, way := range ways {
+			all := make(every, len(way))
+			for i, l := range way {
+				all[i] = r.list(l)
+			}
+			count += way[0].count
+			if len(all) == 1 {
+				sources = append(sources, all[0])
+			} else {
+				sources = append(sources, all)
+			}
+		}
+	}
+	if len(sources) == 0 {
+		return nil, 0
+	}
+	return anyOf(sources), count
+}

@@ -1,0 +1,177 @@
+package search
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/karov-crm/karov/appliance/access"
+)
+
+// meets tells how well a doc meets all terms of a query: as well as the one that it meets worst. Fields that the actor
+// may not read count for nothing.
+func (q *query) meets(d *stored, fields *access.Fields) grade {
+	var best [maxQueryTerms]grade
+	for i := range q.terms {
+		best[i] = unmet
+	}
+	mails := uint(0)
+	for i := range d.parts {
+		p := &d.parts[i]
+		if fields != nil && fields.Hidden(string(p.field)) {
+			continue
+		}
+		if p.kind == Phone {
+			q.meetsPhone(p.text, &best)
+			continue
+		}
+		q.meetsWords(p, &best)
+		if p.kind == Email && len(q.mails) > 0 {
+			folded := Fold(string(p.text))
+			for i, mail := range q.mails {
+				if strings.Contains(folded, mail) {
+					mails |= 1 << min(i, 63)
+				}
+			}
+		}
+	}
+	worst := wholeName
+	for i := range q.terms {
+		worst = max(worst, best[i])
+	}
+	for i := range q.mails {
+		if mails&(1<<min(i, 63)) == 0 {
+			return unmet
+		}
+	}
+	return worst
+}
+
+func (q *query) meetsPhone(phone []byte, best *[maxQueryTerms]grade) {
+	var buffer [32]byte
+	digits := phoneDigits(buffer[:0], phone)
+	for i, t := range q.terms {
+		if t.phone.digits != "" && best[i] > wholeName {
+			best[i] = min(best[i], t.phone.in(digits))
+		}
+	}
+}
+
+// in tells how well the digits of a phone have a number in them.
+func (n number) in(digits []byte) grade {
+	if bytes.Contains(digits, []byte(n.digits)) {
+		return wholeName
+	}
+	for _, less := range n.less {
+		if bytes.Contains(digits, []byte(less)) {
+			return beginsName
+		}
+	}
+	return unmet
+}
+
+func (q *query) meetsWords(p *storedPart, best *[maxQueryTerms]grade) {
+	tokens(p.text, func(tok token) bool {
+		for i, t := range q.terms {
+			if best[i] > wholeName {
+				best[i] = min(best[i], t.met(tok, p.kind))
+			}
+		}
+		return true
+	})
+}
+
+// met tells how well a word of a doc meets the term.
+func (t *term) met(tok token, kind Kind) grade {
+	if t.phone.digits != "" {
+		if tok.digits && bytes.Contains(tok.text, []byte(t.text)) {
+			return elsewhere
+		}
+		return unmet
+	}
+	if len(tok.text) >= len(t.text) && string(tok.text[:len(t.text)]) == t.text {
+		switch {
+		case tok.digits && len(tok.text) >= 3:
+			return unmet
+		case kind != Name:
+			return elsewhere
+		case len(tok.text) == len(t.text):
+			return wholeName
+		}
+		return beginsName
+	}
+	if g, ok := t.alike[string(tok.text)]; ok && kind != Email {
+		return g
+	}
+	return unmet
+}
+
+// marks finds in a text what the query looked for.
+func (q *query) marks(text string, kind Kind) (spans []Span) {
+	if kind == Phone {
+		for _, t := range q.terms {
+			if from, to, ok := t.phone.mark(text); ok {
+				spans = append(spans, Span{from, to})
+			}
+		}
+		return merged(spans)
+	}
+	raw := []byte(text)
+	tokens(raw, func(tok token) bool {
+		longest := 0
+		for _, t := range q.terms {
+			if t.phone.digits != "" {
+				if at := bytes.Index(tok.text, []byte(t.text)); tok.digits && at >= 0 {
+					spans = append(spans, Span{beginning(raw, tok.from, tok.to, at), beginning(raw, tok.from, tok.to, at+len(t.text))})
+				}
+				continue
+			}
+			switch g := t.met(tok, kind); {
+			case g <= elsewhere:
+				longest = max(longest, len(t.text))
+			case g < unmet:
+				longest = max(longest, len(tok.text))
+			}
+		}
+		if longest > 0 {
+			spans = append(spans, Span{tok.from, beginning(raw, tok.from, tok.to, longest)})
+		}
+		return true
+	})
+	return merged(spans)
+}
+
+// mark finds the digits of the number in a phone, whatever stands between them.
+func (n number) mark(phone string) (from, to int, ok bool) {
+	if n.digits == "" {
+		return 0, 0, false
+	}
+	var digits []byte
+	var places []int
+	for i := range len(phone) {
+		if c := phone[i]; c >= '0' && c <= '9' {
+			digits, places = append(digits, c), append(places, i)
+		}
+	}
+	for _, run := range append([]string{n.digits}, n.less...) {
+		if at := bytes.Index(digits, []byte(run)); at >= 0 {
+			return places[at], places[at+len(run)-1] + 1, true
+		}
+	}
+	return 0, 0, false
+}
+
+// merged sorts spans and joins those that touch.
+func merged(spans []Span) []Span {
+	slices.SortFunc(spans, func(a, b Span) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(b.To, a.To)) })
+	out := spans[:0]
+	for _, s := range spans {
+		if n := len(out); n > 0 && s.From <= out[n-1].To {
+			out[n-1].To = max(out[n-1].To, s.To)
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}

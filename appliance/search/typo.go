@@ -1,0 +1,95 @@
+package search
+
+const (
+	// typoRunes is how many letters a word has at least to be taken for a typing error.
+	typoRunes = 5
+	// maxNear bounds the words of the index that are held against a mistyped one.
+	maxNear = 1500
+)
+
+// mistyped adds the words of the index, in names and other fields, whose beginning is one typing error away from the
+// term: a letter too many, too few, another, or two that changed places.
+func (t *term) mistyped(r *reading) {
+	if t.runes < typoRunes {
+		return
+	}
+	letters := []rune(t.text)
+	for _, class := range []byte{nameWord, textWord} {
+		near := func(l listed) {
+			word := string(l.term[1:])
+			if g, known := t.alike[word]; (!known || g == misspelt) && begunWithError(letters, []rune(word)) {
+				if t.alike == nil {
+					t.alike = map[string]grade{}
+				}
+				t.alike[word] = misspelt
+				t.ways[misspelt] = append(t.ways[misspelt], []listed{l})
+			}
+		}
+		// The first two letters are right, ...
+		r.each(append([]byte{class}, string(letters[:2])...), maxNear, near)
+		// ... or the error is in them and the others are right.
+		for _, variant := range wrongStarts(letters) {
+			r.each(append([]byte{class}, variant...), 20, near)
+		}
+	}
+}
+
+// wrongStarts are the words that a mistyped one may have been meant for when the error is in its first two letters.
+func wrongStarts(q []rune) (variants []string) {
+	with := func(parts ...[]rune) {
+		var all []rune
+		for _, p := range parts {
+			all = append(all, p...)
+		}
+		variants = append(variants, string(all))
+	}
+	for i := range 2 {
+		with(q[:i], q[i+1:])
+		with(q[:i], q[i+1:i+2], q[i:i+1], q[i+2:])
+		for _, r := range lettersOf(q[i]) {
+			with(q[:i], []rune{r}, q[i+1:])
+			with(q[:i], []rune{r}, q[i:])
+		}
+	}
+	return variants
+}
+
+// lettersOf are the letters of the alphabet of a letter, folded.
+func lettersOf(r rune) []rune {
+	switch alphabet(string(r)) {
+	case 'א':
+		return []rune("אבגדהוזחטיכלמנסעפצקרשת")
+	case 'а':
+		return []rune("абвгдежзиклмнопрстуфхцчшщъыьэюя")
+	case 'a':
+		return []rune("abcdefghijklmnopqrstuvwxyz")
+	}
+	return nil
+}
+
+// begunWithError tells whether a word begins as q does but for one error.
+func begunWithError(q, word []rune) bool {
+	at := 0
+	for at < len(q) && at < len(word) && q[at] == word[at] {
+		at++
+	}
+	if at == len(q) {
+		return false // no error
+	}
+	rest, other := q[at:], word[at:]
+	return begins(other, rest[1:]) || // one too many
+		len(other) > 0 && (begins(other[1:], rest[1:]) || begins(other[1:], rest)) || // another, one too few
+		len(rest) > 1 && len(other) > 1 && rest[0] == other[1] && rest[1] == other[0] && begins(other[2:], rest[2:])
+}
+
+func begins(word, with []rune) bool {
+	if len(with) > len(word) {
+		return false
+	}
+	for i, r := range with {
+		if word[i] != r {
+			return false
+		}
+	}
+	return true
+}
