@@ -3,7 +3,8 @@
 //
 // It owns the packs he.yaml, ru.yaml and en.yaml: one key a sentence, with {parameters}, and plural forms where a number
 // stands in it. A fault from any room names one of these keys, most of them in faults.he.yaml, faults.ru.yaml and
-// faults.en.yaml; a plugin may bring keys of its own, which are merged at start and can never replace ours.
+// faults.en.yaml. What records, fields and choices are called stands in names.he.yaml, names.ru.yaml and names.en.yaml. A
+// plugin may bring keys of its own, which are merged at start and can never replace ours.
 //
 // It promises that the three packs have the same keys and the same parameters, and that each key is used: a test reads
 // the templates and the code. What is put into a sentence is wrapped in directional isolates, so that a Hebrew name does
@@ -23,7 +24,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-//go:embed he.yaml ru.yaml en.yaml faults.he.yaml faults.ru.yaml faults.en.yaml
+//go:embed he.yaml ru.yaml en.yaml faults.he.yaml faults.ru.yaml faults.en.yaml names.he.yaml names.ru.yaml names.en.yaml
 var packs embed.FS
 
 // Language is one of the languages in which the product speaks.
@@ -65,7 +66,7 @@ func Load() (*Bundle, error) {
 	b := &Bundle{packs: map[string]map[string]sentence{}}
 	for _, l := range Languages() {
 		pack := map[string]sentence{}
-		for _, file := range []string{l.Code + ".yaml", "faults." + l.Code + ".yaml"} {
+		for _, file := range []string{l.Code + ".yaml", "faults." + l.Code + ".yaml", "names." + l.Code + ".yaml"} {
 			raw, err := packs.ReadFile(file)
 			if err != nil {
 				return nil, fmt.Errorf("read language pack %s: %w", file, err)
