@@ -121,10 +121,8 @@ func changedField(f Field, l *fieldLayer) Field {
 		f.Choices, f.Retired = setIn(f.Choices, choice, false), setIn(f.Retired, choice, true)
 	}
 	if len(l.ChoiceLabels) > 0 {
-		labels := maps.Clone(f.ChoiceLabels)
-		if labels == nil {
-			labels = map[string]map[string]string{}
-		}
+		labels := map[string]map[string]string{}
+		maps.Copy(labels, f.ChoiceLabels)
 		for choice, texts := range l.ChoiceLabels {
 			labels[choice] = over(labels[choice], texts)
 		}
@@ -182,14 +180,10 @@ func plainDefault(value any) any {
 	return texts
 }
 
+// over puts labels over others, in a map of its own.
 func over(base, changes map[string]string) map[string]string {
-	if len(changes) == 0 {
-		return base
-	}
-	both := maps.Clone(base)
-	if both == nil {
-		both = map[string]string{}
-	}
+	both := map[string]string{}
+	maps.Copy(both, base)
 	maps.Copy(both, changes)
 	return both
 }

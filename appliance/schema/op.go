@@ -3,7 +3,9 @@ package schema
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/karov-crm/karov/appliance/fault"
@@ -88,11 +90,30 @@ func ParseOps(raw []byte) ([]Op, error) {
 		d := json.NewDecoder(bytes.NewReader(one))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&ops[i]); err != nil || string(one) == "null" {
-			return nil, inOp(fault.Wrap(err, fault.Invalid, "schema.op-malformed"), i)
+			return nil, inOp(misread(err, i), i)
 		}
 		ops[i].Default, ops[i].Value = plainDefault(ops[i].Default), plainDefault(ops[i].Value)
 	}
 	return ops, nil
+}
+
+// misread says what cannot be read in an op; the decoder names a member that no op has in its message only.
+func misread(err error, i int) error {
+	f := fault.Wrap(err, fault.Invalid, "schema.op-malformed")
+	var wrong *json.UnmarshalTypeError
+	member := ""
+	switch {
+	case errors.As(err, &wrong):
+		member = wrong.Field
+	case err != nil:
+		if quoted, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+			member, _ = strconv.Unquote(quoted)
+		}
+	}
+	if member != "" {
+		f.Fields = []fault.Field{{Name: fmt.Sprintf("ops[%d].%s", i, member), Key: "schema.member"}}
+	}
+	return f
 }
 
 // String says in a line what the op does, for logs and commands: "add-field contact.shoe_size number".
