@@ -107,11 +107,14 @@ type Room struct {
 	book   *record.Book
 	gate   *access.Gate
 	region string // ISO 3166 code of the country whose phones are written without a prefix
+
+	erasure Erasure
+	erasing map[string][]Erasing
 }
 
 // New opens the room and hooks it into the book. Region is the office's country, as "IL".
 func New(book *record.Book, gate *access.Gate, region string) *Room {
-	r := &Room{book: book, gate: gate, region: region}
+	r := &Room{book: book, gate: gate, region: region, erasing: map[string][]Erasing{}}
 	book.Watch("contact", r.written)
 	book.Lookup("contact", r.describe)
 	return r
@@ -272,7 +275,7 @@ func (r *Room) identities(rec record.Record) map[string]bool {
 
 // written keeps the identities in step with a contact, and refuses one that nobody could recognise.
 func (r *Room) written(ctx context.Context, tx store.Tx, before, after record.Record) error {
-	if after.Exists() && !after.Has("name") && !after.Has("phones") && !after.Has("emails") {
+	if after.Exists() && !after.Has("name") && !after.Has("phones") && !after.Has("emails") && !buried(tx, after.ID) {
 		return fault.InvalidField("name", "contact.nameless")
 	}
 	id := after.ID
@@ -301,6 +304,9 @@ func (r *Room) written(ctx context.Context, tx store.Tx, before, after record.Re
 
 // describe says what lookup finds a contact by.
 func (r *Room) describe(tx store.Tx, rec record.Record) (search.Doc, bool) {
+	if buried(tx, rec.ID) {
+		return search.Doc{}, false
+	}
 	c := fromRecord(rec)
 	doc := search.Doc{Title: c.Title(), Parts: r.parts(c), Recent: c.CreatedAt}
 	if e := r.book.Schema().Entity("contact"); e != nil {

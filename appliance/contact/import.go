@@ -27,6 +27,7 @@ type Draft struct {
 	Owner      string // account id
 	ExternalID string // the other system's id
 	Key        string // the same for the same row each time it comes; it is taken once
+	Anew       bool   // take it also where the person asked to be forgotten
 }
 
 // Outcome is what an import did with a draft.
@@ -47,7 +48,14 @@ func (r *Room) Import(ctx context.Context, drafts []Draft, dry bool) (outcomes [
 	}
 	err = r.book.Update(ctx, func(tx store.Tx) error {
 		outcomes, errs = make([]Outcome, len(drafts)), make([]error, len(drafts))
+		forgotten := anyMarks(tx)
 		for i, d := range drafts {
+			if forgotten && !d.Anew {
+				if field := r.forgottenIn(tx, d); field != "" {
+					errs[i] = fault.InvalidField(field, "contact.forgotten")
+					continue
+				}
+			}
 			outcomes[i], errs[i] = r.take(ctx, tx, d)
 			if errs[i] != nil && fault.KindOf(errs[i]) != fault.Invalid {
 				return errs[i]

@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	seenBucket    = "inbox.seen"    // channel, account, external id -> message
+	seenBucket    = "inbox.seen"    // channel, account, external id -> message; of an erased one NUL and their hash
 	threadsBucket = "inbox.threads" // channel, external id -> conversation
 	cursorsBucket = "inbox.cursors" // channel, account -> how far its plugin is
 	repliesBucket = "inbox.replies" // actor, idempotency key -> message
@@ -164,7 +164,9 @@ type Parts struct {
 
 // New opens the room. Without a Sender (SetSender) answers wait in the queue.
 func New(p Parts) *Room {
-	return &Room{book: p.Book, gate: p.Gate, contacts: p.Contacts, jobs: p.Jobs, now: p.Now}
+	r := &Room{book: p.Book, gate: p.Gate, contacts: p.Contacts, jobs: p.Jobs, now: p.Now}
+	p.Contacts.WhenErased("message", r.messageErased)
+	return r
 }
 
 // SetSender says who delivers answers. It is called while the appliance is put together, since the plugin host that

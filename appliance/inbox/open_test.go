@@ -24,6 +24,7 @@ import (
 type office struct {
 	*Room
 	t      testing.TB
+	db     *bolt.DB
 	people *contact.Room
 	index  *search.Index
 	facts  *journal.Journal
@@ -42,20 +43,34 @@ func (s *sender) Send(ctx context.Context, m Outbound) (Receipt, error) { return
 
 func open(t testing.TB) *office {
 	t.Helper()
-	db, err := bolt.Open(filepath.Join(t.TempDir(), "karov.db"))
+	o, err := build(t.TempDir())
 	must(t, err)
-	t.Cleanup(func() { must(t, db.Close()) })
+	t.Cleanup(func() { must(t, o.db.Close()) })
+	o.t = t
+	return o
+}
+
+// build puts an office together over the store of a folder.
+func build(dir string) (*office, error) {
+	db, err := bolt.Open(filepath.Join(dir, "karov.db"))
+	if err != nil {
+		return nil, err
+	}
 	s, err := schema.New(append([]schema.Entity{contact.Entity()}, Entities()...)...)
-	must(t, err)
+	if err != nil {
+		return nil, err
+	}
 	gate, err := access.NewGate()
-	must(t, err)
-	o := &office{t: t, at: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC), send: &sender{}}
+	if err != nil {
+		return nil, err
+	}
+	o := &office{db: db, at: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC), send: &sender{}}
 	o.facts, o.queue = journal.New(db, o.clock), job.NewQueue(db, o.clock)
 	book := record.NewBook(record.Parts{DB: db, Schema: schema.Fixed(s), Gate: gate, Journal: o.facts, Now: o.clock})
 	o.people, o.index = contact.New(book, gate, "IL"), search.New(db, gate)
 	o.Room = New(Parts{Book: book, Gate: gate, Contacts: o.people, Jobs: o.queue, Now: o.clock})
 	o.SetSender(o.send)
-	return o
+	return o, nil
 }
 
 func (o *office) clock() time.Time {

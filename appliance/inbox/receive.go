@@ -2,6 +2,8 @@ package inbox
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -25,12 +27,13 @@ func (r *Room) Receive(ctx context.Context, in Inbound) error {
 	if err := in.check(); err != nil {
 		return err
 	}
+	in.ExternalID = plainID(in.ExternalID)
 	return r.book.Update(ctx, func(tx store.Tx) error {
 		if in.Cursor != "" {
 			tx.Bucket(cursorsBucket).Put([]byte(in.Channel+"\x00"+in.Account), []byte(in.Cursor))
 		}
-		seen, key := tx.Bucket(seenBucket), []byte(in.Channel+"\x00"+in.Account+"\x00"+in.ExternalID)
-		if seen.Get(key) != nil {
+		seen, key := tx.Bucket(seenBucket), seenKey(in.Channel, in.Account, in.ExternalID)
+		if seen.Get(key) != nil || seen.Get(erasedKey(key)) != nil {
 			return nil
 		}
 		who, err := r.contacts.ResolveTx(ctx, tx, in.Channel, in.From.Handle, oneLine(in.From.Name, 300))
@@ -75,11 +78,25 @@ func (in *Inbound) check() error {
 // answered are the ids that the message answers, as far as they are worth remembering.
 func (in *Inbound) answered() (ids []string) {
 	for _, id := range in.InReplyTo {
-		if id != "" && len(id) <= 900 && len(ids) < 50 {
-			ids = append(ids, id)
+		if id != "" && len(ids) < 50 {
+			ids = append(ids, plainID(id))
 		}
 	}
 	return ids
+}
+
+func seenKey(channel, account, externalID string) []byte {
+	return []byte(channel + "\x00" + account + "\x00" + externalID)
+}
+
+// plainID is a channel's id of a message in the form in which it stands in the message and in the keys: one that is very
+// long, or has signs that a field of text would not keep as they are, is known by its hash.
+func plainID(id string) string {
+	odd := func(r rune) bool { return r <= ' ' || r > '~' }
+	if len(id) <= 900 && !strings.ContainsFunc(id, odd) {
+		return id
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(id)))
 }
 
 func threadKey(channel, externalID string) []byte { return []byte(channel + "\x00" + externalID) }
@@ -133,7 +150,7 @@ func (r *Room) keepTx(ctx context.Context, tx store.Tx, in Inbound, who, convers
 	}
 	values := record.Values{"contact": who, "conversation": conversation, "direction": "in", "channel": in.Channel,
 		"account": in.Account, "parties": parties{From: in.From, To: in.To, CC: in.CC}, "subject": oneLine(in.Subject, 900),
-		"text": text, "html": html, "sent_at": sane(in.SentAt), "state": Received, "external_id": oneLine(in.ExternalID, 900),
+		"text": text, "html": html, "sent_at": sane(in.SentAt), "state": Received, "external_id": in.ExternalID,
 		"references": in.answered(), "raw": in.Raw, "automatic": in.Automatic, "notice": oneLine(notice, 200)}
 	if len(in.Attachments) > 0 {
 		values["attachments"] = in.Attachments

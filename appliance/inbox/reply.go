@@ -157,6 +157,9 @@ func (r *Room) deliver(ctx context.Context, j job.Job) error {
 		m = r.message(rec)
 		return err
 	})
+	if fault.KindOf(err) == fault.NotFound {
+		return nil // its customer was forgotten while it waited
+	}
 	if err != nil || m.State == Sent {
 		return err
 	}
@@ -173,7 +176,7 @@ func (r *Room) deliver(ctx context.Context, j job.Job) error {
 			at = r.now()
 		}
 		values := record.Values{"state": Sent, "sent_at": at, "failure": nil}
-		if id := oneLine(receipt.ExternalID, 900); id != "" && id != m.ExternalID {
+		if id := plainID(receipt.ExternalID); id != "" && id != m.ExternalID {
 			values["external_id"] = id
 			tx.Bucket(threadsBucket).Put(threadKey(m.Channel, id), m.Conversation[:])
 		}
