@@ -96,7 +96,7 @@ func (c *command) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&c.file, "config", "", "configuration file (default /etc/karov/karov.yaml where it is)")
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON for programs")
 	root.AddCommand(c.serve(), c.version(), c.config(), c.setup(), c.status(), c.importFile(), c.seed(), c.staff(), c.role(), c.token(),
-		c.plugin(), c.backup(), c.restore(), c.audit(), c.bench())
+		c.plugin(), c.schema(), c.backup(), c.restore(), c.audit(), c.bench())
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return usageError{fmt.Errorf("there is no command %q", args[0])}

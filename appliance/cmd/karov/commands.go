@@ -29,8 +29,10 @@ func (a *appliance) commands() *control.Server {
 	} {
 		s.Handle(name, act)
 	}
-	for name, act := range a.rightsActs() {
-		s.Handle(name, act)
+	for _, acts := range []map[string]control.Act{a.rightsActs(), a.schemaActs()} {
+		for name, act := range acts {
+			s.Handle(name, act)
+		}
 	}
 	return s
 }
