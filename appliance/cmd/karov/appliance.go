@@ -17,6 +17,7 @@ import (
 	"github.com/karov-crm/karov/appliance/config"
 	"github.com/karov-crm/karov/appliance/contact"
 	"github.com/karov-crm/karov/appliance/control"
+	"github.com/karov-crm/karov/appliance/deal"
 	"github.com/karov-crm/karov/appliance/filter"
 	"github.com/karov-crm/karov/appliance/inbox"
 	"github.com/karov-crm/karov/appliance/job"
@@ -29,6 +30,7 @@ import (
 	"github.com/karov-crm/karov/appliance/staff"
 	"github.com/karov-crm/karov/appliance/store"
 	"github.com/karov-crm/karov/appliance/store/bolt"
+	"github.com/karov-crm/karov/appliance/task"
 )
 
 // appliance is every room of a running Karov, wired by hand.
@@ -49,6 +51,8 @@ type appliance struct {
 	staff    *staff.Room
 	contacts *contact.Room
 	inbox    *inbox.Room
+	tasks    *task.Room
+	deals    *deal.Room
 	settings *plugin.StoredSettings
 	plugins  *plugin.Host
 	targets  *snapshot.Targets
@@ -79,12 +83,15 @@ func open(ctx context.Context, c config.Config, log *slog.Logger) (a *appliance,
 	if err := a.rooms(); err != nil {
 		return nil, err
 	}
+	if err := a.deals.Begin(access.WithActor(ctx, access.Appliance()), c.Language); err != nil {
+		return nil, err
+	}
 	return a, a.staff.Seat(ctx)
 }
 
-// entities are all built-in kinds of record.
-func entities() []schema.Entity {
-	return slices.Concat([]schema.Entity{contact.Entity()}, inbox.Entities())
+// entities are all built-in kinds of record of an office in a country.
+func entities(country string) []schema.Entity {
+	return slices.Concat([]schema.Entity{contact.Entity(), contact.TagEntity(), task.Entity()}, inbox.Entities(), deal.Entities(deal.CurrencyOf(country)))
 }
 
 // groundAndFirst builds what the rooms stand on.
@@ -117,7 +124,7 @@ func (a *appliance) recordsOver(ctx context.Context, db store.DB) (err error) {
 	if err != nil {
 		return err
 	}
-	a.schema, err = schema.Open(ctx, db, schema.Options{Journal: a.journal, Gate: a.gate, Now: a.now, CheckFormula: checkFormula}, entities()...)
+	a.schema, err = schema.Open(ctx, db, schema.Options{Journal: a.journal, Gate: a.gate, Now: a.now, CheckFormula: checkFormula}, entities(a.config.Country)...)
 	if err != nil {
 		return err
 	}
@@ -139,6 +146,11 @@ func (a *appliance) rooms() (err error) {
 	a.inbox = inbox.New(inbox.Parts{Book: a.book, Gate: a.gate, Contacts: a.contacts, Jobs: a.jobs, Now: a.now})
 	a.book.Watch("contact", staff.Holder("owner"))
 	a.book.Watch("conversation", staff.Holder("assignee"))
+	a.book.Watch("task", staff.Holder("assignee"))
+	a.book.Watch("lead", staff.Holder("owner"))
+	a.book.Watch("deal", staff.Holder("owner"))
+	a.tasks = task.New(task.Parts{Book: a.book, Gate: a.gate, Journal: a.journal, Contacts: a.contacts, Zone: a.book.Zone(), Now: a.now})
+	a.deals = deal.New(deal.Parts{Book: a.book, Gate: a.gate, Journal: a.journal, Contacts: a.contacts, Now: a.now})
 	if a.settings, err = plugin.OpenSettings(a.db, a.gate, a.journal, a.config.DataFile(snapshot.ConfFolder, "secret.key")); err != nil {
 		return err
 	}
