@@ -33,6 +33,9 @@ func (b *Book) ready(tx store.Tx, entity, field string) bool {
 	return tx.Bucket(buildingBucket).Get(buildingKey(entity, field)) == nil
 }
 
+// Ready tells whether a field's index is whole, so that Linked finds all that link to a record.
+func (b *Book) Ready(tx store.Tx, entity, field string) bool { return b.ready(tx, entity, field) }
+
 // schemaWillChange refuses a change that the records contradict, and begins to build the indexes that it asks for. It
 // runs in the transaction of the change.
 func (b *Book) schemaWillChange(tx store.Tx, before, after *schema.Schema) error {

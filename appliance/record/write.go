@@ -294,13 +294,13 @@ type written struct {
 
 // write stores the record and all that follows from it, in one transaction.
 func (b *Book) write(ctx context.Context, tx store.Tx, w written) error {
+	if err := b.checkUnique(tx, w); err != nil {
+		return err // before the hooks, which may write: the transaction goes on to others' writes
+	}
 	for _, hook := range slices.Concat(b.hooks[w.change.Entity], b.any) {
 		if err := hook(ctx, tx, w.before, w.after); err != nil {
 			return err
 		}
-	}
-	if err := b.checkUnique(tx, w); err != nil {
-		return err
 	}
 	var was, is []string
 	if w.before.Exists() {
