@@ -18,6 +18,7 @@ package access
 import (
 	"context"
 	"slices"
+	"strings"
 )
 
 // Verb is an act on records of an entity. A permission's name is "verb:entity", as "reply:conversation".
@@ -154,6 +155,15 @@ type Object struct {
 type Share struct {
 	Subject string // an account's id, or TeamSubject of a team
 	Change  bool
+}
+
+// Principal is under whom the shared record stands beside its owners: a team, or an account as one to whom something is
+// lent. That is another than the account as an owner, or his whole team would see what was lent to him alone.
+func (s Share) Principal() string {
+	if strings.HasPrefix(s.Subject, TeamSubject("")) {
+		return s.Subject
+	}
+	return "lent:" + s.Subject
 }
 
 // TeamSubject is the subject under which a share with a whole team stands.

@@ -177,7 +177,7 @@ func TestFilter(t *testing.T) {
 		want  Filter
 		kind  string
 	}{
-		{Actor{ID: "dana", Role: Agent}, Filter{Principals: []string{"dana"}}, ""},
+		{Actor{ID: "dana", Role: Agent}, Filter{Principals: []string{"dana", "lent:dana"}}, ""},
 		{Actor{ID: "v", Role: Viewer}, Filter{All: true}, ""},
 		{Appliance(), Filter{All: true}, ""},
 		{Actor{Role: Agent}, Filter{}, "unauthenticated"}, // an agent without an id must not become one who sees all

@@ -97,8 +97,7 @@ func (g *Gate) Require(ctx context.Context, verb Verb, o Object) error {
 // Filter is what of an entity an actor may see in lists, counts and searches.
 type Filter struct {
 	All bool
-	// Principals, when not All: the accounts whose records he sees, and the subjects under which shares with him stand.
-	// It is shared between callers, who must not write to it.
+	// Principals, when not All: the accounts whose records he sees, and the principals of shares with him.
 	Principals []string
 	// Where is a condition in the filter language that records must meet besides, also with All; "" for none. One that
 	// cannot be read is met by nothing.
@@ -124,17 +123,18 @@ func (g *Gate) FilterFor(ctx context.Context, verb Verb, entity string) (Filter,
 	return Filter{Principals: g.principals(actor.ID, d.scope), Where: d.where}, nil
 }
 
-// principals lists the subjects that an actor's own or team scope reaches.
+// principals lists whose records, and which shares, an actor's own or team scope reaches.
 func (g *Gate) principals(id string, scope Scope) []string {
 	t := g.teams.Load()
+	lent := Share{Subject: id}.Principal()
 	team := t.of[id]
 	switch {
 	case team == "":
-		return []string{id}
+		return []string{id, lent}
 	case scope == Team:
-		return t.principals[team]
+		return append(slices.Clip(t.members[team]), lent, TeamSubject(team))
 	}
-	return []string{id, TeamSubject(team)}
+	return []string{id, lent, TeamSubject(team)}
 }
 
 // Members lists the accounts of the actor's team, himself among them; himself alone when he is in none.
@@ -142,8 +142,7 @@ func (g *Gate) Members(ctx context.Context) []string {
 	id := ActorFrom(ctx).ID
 	t := g.teams.Load()
 	if team := t.of[id]; team != "" {
-		all := t.principals[team]
-		return all[:len(all)-1]
+		return t.members[team]
 	}
 	if id == "" {
 		return nil
@@ -165,22 +164,21 @@ func (g *Gate) Fields(ctx context.Context, entity string) *Fields {
 
 // teams is who is in which team. It is never changed, only replaced.
 type teams struct {
-	of         map[string]string   // account to team
-	principals map[string][]string // team to its accounts and, last, its own subject
+	of      map[string]string   // account to team
+	members map[string][]string // team to its accounts, in order
 }
 
 // SetTeams says anew which accounts are in which team. It counts from the next question on.
 func (g *Gate) SetTeams(of map[string]string) {
-	t := &teams{of: map[string]string{}, principals: map[string][]string{}}
+	t := &teams{of: map[string]string{}, members: map[string][]string{}}
 	for account, team := range of {
 		if account != "" && team != "" {
 			t.of[account] = team
-			t.principals[team] = append(t.principals[team], account)
+			t.members[team] = append(t.members[team], account)
 		}
 	}
-	for team, accounts := range t.principals {
+	for _, accounts := range t.members {
 		slices.Sort(accounts)
-		t.principals[team] = slices.Clip(append(accounts, TeamSubject(team)))
 	}
 	g.teams.Store(t)
 }

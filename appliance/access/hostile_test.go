@@ -136,7 +136,7 @@ func TestChangeWhileAsking(t *testing.T) {
 				default:
 				}
 				f, err := gate.Filter(ctx, "contact")
-				if err != nil || !f.All && (len(f.Principals) == 0 || len(f.Principals) > 3) || !gate.Fields(ctx, "contact").Hidden("name") {
+				if err != nil || !f.All && (len(f.Principals) == 0 || len(f.Principals) > 4) || !gate.Fields(ctx, "contact").Hidden("name") {
 					t.Errorf("Filter = %+v, %v", f, err)
 					return
 				}

@@ -76,18 +76,18 @@ func TestTeamsCountAtOnce(t *testing.T) {
 			t.Error("dana changes avi's")
 		}
 	}
-	sees(false, "dana")
+	sees(false, "dana", "lent:dana")
 	gate.SetTeams(map[string]string{"dana": "north", "avi": "north", "": "north", "yossi": ""})
-	sees(true, "avi", "dana", "team:north")
+	sees(true, "avi", "dana", "lent:dana", "team:north")
 	if got := fmt.Sprint(gate.Members(dana)); got != "[avi dana]" {
 		t.Errorf("Members = %s", got)
 	}
 	own, err := gate.FilterFor(dana, Change, "contact")
-	if err != nil || fmt.Sprint(own.Principals) != "[dana team:north]" {
+	if err != nil || fmt.Sprint(own.Principals) != "[dana lent:dana team:north]" {
 		t.Errorf("FilterFor change = %+v, %v", own, err)
 	}
 	gate.SetTeams(map[string]string{"dana": "south", "avi": "north"})
-	sees(false, "dana", "team:south")
+	sees(false, "dana", "lent:dana", "team:south")
 	if got := fmt.Sprint(gate.Members(WithActor(t.Context(), Actor{}))); got != "[]" {
 		t.Errorf("nobody's team = %s", got)
 	}

@@ -60,7 +60,7 @@ func (s standing) principals() []string {
 	}
 	p := slices.Clone(s.owners)
 	for _, share := range s.shares {
-		p = append(p, share.Subject)
+		p = append(p, share.Principal())
 	}
 	slices.Sort(p)
 	return slices.Compact(p)

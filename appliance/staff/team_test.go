@@ -123,7 +123,7 @@ func TestATeamCountsAtTheNextRequest(t *testing.T) {
 		for _, a := range []Account{bySession, byToken} {
 			f, err := o.gate.Filter(access.WithActor(t.Context(), a.Actor()), "contact")
 			must(t, err)
-			names := map[string]string{o.dana.ID: "dana", avi: "avi", "team:" + north.ID: "team"}
+			names := map[string]string{o.dana.ID: "dana", avi: "avi", "team:" + north.ID: "team", "lent:" + o.dana.ID: "lent"}
 			var got []string
 			for _, p := range f.Principals {
 				got = append(got, names[p])
@@ -133,24 +133,24 @@ func TestATeamCountsAtTheNextRequest(t *testing.T) {
 			}
 		}
 	}
-	sees("dana")
+	sees("dana lent")
 	must(t, o.SetRole(owner, o.dana.ID, "mate"))
-	sees("dana")
+	sees("dana lent")
 	must(t, o.SetTeam(owner, o.dana.ID, north.ID))
-	sees("dana avi team")
+	sees("dana avi lent team")
 	must(t, o.Disable(owner, avi, true)) // the customers of somebody who left are still the team's
-	sees("dana avi team")
+	sees("dana avi lent team")
 
 	again := New(o.db, o.gate, o.journal, o.clock) // the appliance starts anew
 	o.gate.SetTeams(nil)
-	sees("dana")
+	sees("dana lent")
 	must(t, again.Seat(t.Context()))
-	sees("dana avi team")
+	sees("dana avi lent team")
 	o.Room = again
 	must(t, o.SetTeam(owner, o.dana.ID, ""))
-	sees("dana")
+	sees("dana lent")
 	must(t, o.SetRole(owner, o.dana.ID, access.Agent))
-	sees("dana")
+	sees("dana lent")
 }
 
 func TestRolesOfAccounts(t *testing.T) {
