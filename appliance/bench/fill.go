@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// batch is how many records one transaction takes while data is made.
-	batch = 10_000
+	// fewest and most are how many records one transaction takes while data is made.
+	fewest, most = 100, 5000
 	// letters is how many different texts messages have.
 	letters = 3000
 	// samples is how many customers are remembered to be asked for.
@@ -55,6 +55,11 @@ func (r *run) fill(ctx context.Context) error {
 	return nil
 }
 
+// batch is how many records the next transaction takes: an eighth of what is there. bbolt splits a page only when it
+// commits, and within a transaction each key that comes into a page moves those behind it: a large transaction in small
+// indexes takes time with the square of its size.
+func batch(done int) int { return min(max(fewest, done/8), most) }
+
 func (r *run) fillContacts(ctx context.Context) error {
 	d := r.data
 	d.contacts = make([]record.ID, 0, r.Contacts)
@@ -73,7 +78,7 @@ func (r *run) fillContacts(ctx context.Context) error {
 		if c.Index%each == 0 {
 			d.sample = append(d.sample, c)
 		}
-		if some = append(some, c); len(some) == batch {
+		if some = append(some, c); len(some) == batch(len(d.contacts)) {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -125,8 +130,8 @@ func (r *run) create(ctx context.Context, n int, change func(i int) record.Chang
 func (r *run) fillThreads(ctx context.Context) error {
 	d, now := r.data, time.Now()
 	d.threads = make([]record.ID, 0, len(d.contacts))
-	for from := 0; from < len(d.contacts); from += batch {
-		err := r.create(ctx, min(batch, len(d.contacts)-from), func(i int) record.Change {
+	for from := 0; from < len(d.contacts); from = len(d.threads) {
+		err := r.create(ctx, min(batch(from), len(d.contacts)-from), func(i int) record.Change {
 			mail := d.mail(from+i, 0)
 			values := record.Values{"contact": d.contacts[from+i], "subject": mail.Subject, "channel": "email", "account": "office@karov.example",
 				"state": []string{"closed", "closed", "open"}[i%3], "last_at": now, "handle": fmt.Sprintf("c%d@karov.example", from+i)}
@@ -149,14 +154,15 @@ func (d *data) mail(customer, number int) seed.Mail {
 func (r *run) fillMessages(ctx context.Context) error {
 	order := r.order()
 	now := time.Now()
-	for from := 0; from < len(order); from += batch {
-		err := r.create(ctx, min(batch, len(order)-from), func(i int) record.Change {
+	for from, n := 0, 0; from < len(order); from += n {
+		n = min(batch(from), len(order)-from)
+		err := r.create(ctx, n, func(i int) record.Change {
 			return r.message(int(order[from+i]), from+i, now)
 		}, func(int, record.ID) {})
 		if err != nil {
 			return err
 		}
-		r.Tell("messages", min(from+batch, len(order)), len(order))
+		r.Tell("messages", from+n, len(order))
 	}
 	return nil
 }

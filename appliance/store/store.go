@@ -22,13 +22,15 @@ type DB interface {
 
 	// Update runs fn and makes its changes durable before it returns nil. When fn returns an error, panics, or the
 	// disk refuses, nothing of it stays. Concurrent Updates may share one write to disk. fn may run more than once,
-	// so it must have no effect but on the Tx; it must not start another transaction, sleep or talk to the world.
+	// so it must have no effect but on the Tx; it must not start another transaction, sleep or talk to the world. When
+	// ctx ends before fn's turn has come, fn does not run.
 	Update(ctx context.Context, fn func(Tx) error) error
 
 	// Copy writes a consistent copy of the whole store, in the engine's own format, while others read and write.
 	Copy(ctx context.Context, w io.Writer) (int64, error)
 
-	// Check reads everything and reports the first inconsistency of the engine's own structures.
+	// Check reads everything and reports the first inconsistency of the engine's own structures. Writers may have to wait
+	// for it.
 	Check(ctx context.Context) error
 
 	// Size is how many bytes the store takes on disk.

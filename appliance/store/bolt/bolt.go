@@ -100,6 +100,9 @@ func (d *DB) Copy(ctx context.Context, w io.Writer) (n int64, err error) {
 		n, err = btx.WriteTo(writerUntil{ctx, w})
 		return err
 	})
+	if err != nil && ctx.Err() != nil {
+		return n, ctx.Err() // bbolt keeps the words of an error and not the error
+	}
 	return n, err
 }
 

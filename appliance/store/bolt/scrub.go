@@ -27,7 +27,14 @@ const (
 // It costs writing as much as is free. A reader who began before the deletion, as a backup, holds the old pages: then
 // Scrub is an Unavailable fault "store.busy" and has to be called again. It says nothing of other files: copies,
 // backups, and blocks that the disk itself has put aside.
-func (d *DB) Scrub(ctx context.Context) error { return d.scrub(ctx, scrubPatience) }
+//
+// An old file that a migration kept (OpenFormat) holds what was deleted since: it goes too, once this one can be read.
+func (d *DB) Scrub(ctx context.Context) error {
+	if err := (migration{path: d.path, reached: func(string) {}}).confirm(ctx, d); err != nil {
+		return err
+	}
+	return d.scrub(ctx, scrubPatience)
+}
 
 func (d *DB) scrub(ctx context.Context, patience time.Duration) error {
 	if err := d.stillness(ctx, patience); err != nil {

@@ -144,3 +144,14 @@ func TestScrubWaitsForReaders(t *testing.T) {
 		t.Error("the secret stands in the file")
 	}
 }
+
+// TestScrubTakesTheOldFileToo: what a migration kept holds the deleted as well.
+func TestScrubTakesTheOldFileToo(t *testing.T) {
+	db, path := holding(t, 100)
+	check(t, os.WriteFile(path+".format-1", []byte(secret), 0o600))
+	db.drop(t, "goes")
+	check(t, db.Scrub(t.Context()))
+	if _, err := os.Stat(path + ".format-1"); !os.IsNotExist(err) {
+		t.Errorf("the old file is still there: %v", err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -36,7 +37,9 @@ func (d *DB) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if lead {
 		d.writeNext()
 	}
-	<-r.done
+	if err := d.turn(r); err != nil {
+		return err
+	}
 	if r.panicked != nil {
 		panic(r.panicked)
 	}
@@ -46,6 +49,26 @@ func (d *DB) Update(ctx context.Context, fn func(store.Tx) error) error {
 		}
 	}
 	return r.err
+}
+
+// turn waits until the request was written, or until its context ends before its turn has come.
+func (d *DB) turn(r *request) error {
+	select {
+	case <-r.done:
+		return nil
+	case <-r.ctx.Done():
+	}
+	d.mu.Lock()
+	at := slices.Index(d.waiting, r)
+	if at >= 0 {
+		d.waiting = slices.Delete(d.waiting, at, at+1)
+	}
+	d.mu.Unlock()
+	if at >= 0 {
+		return r.ctx.Err()
+	}
+	<-r.done // it is being written: only its outcome is the truth
+	return nil
 }
 
 // writeNext commits those who wait, then passes the pen to a goroutine for those who came meanwhile.

@@ -36,6 +36,15 @@ func Run(t *testing.T, open Opener) {
 		"CancelledContext":    testCancelledContext,
 		"ValuesAreCopied":     testValuesAreCopied,
 		"Buckets":             testBuckets,
+		"BigValues":           testBigValues,
+		"Windows":             testWindows,
+		"SeesItsOwn":          testSeesItsOwn,
+		"ScansWithinScans":    testScansWithinScans,
+		"PanicInView":         testPanicInView,
+		"TooLong":             testTooLong,
+		"EndedView":           testEndedView,
+		"ContextEnds":         testContextEndsWhileWaiting,
+		"OnCommitOrder":       testOnCommitOrder,
 		"Check":               func(t *testing.T, db store.DB) { must(t, db.Check(t.Context())) },
 	}
 	for name, run := range cases {
@@ -49,6 +58,8 @@ func Run(t *testing.T, open Opener) {
 	}
 	t.Run("Reopen", func(t *testing.T) { testReopen(t, open) })
 	t.Run("Model", func(t *testing.T) { testModel(t, open) })
+	t.Run("CopyWhileWriting", func(t *testing.T) { testCopyWhileWriting(t, open) })
+	t.Run("CloseAmongWriters", func(t *testing.T) { testCloseAmongWriters(t, open) })
 	t.Run("Prepare", func(t *testing.T) { testPrepare(t, open) })
 }
 
