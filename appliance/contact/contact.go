@@ -141,9 +141,12 @@ func (r *Room) CreateOnce(ctx context.Context, key string, values record.Values)
 	return fromRecord(rec), nil
 }
 
-// Get reads a contact that the actor may see.
+// Get reads a contact that the actor may see. That he did stands in the journal.
 func (r *Room) Get(ctx context.Context, id ID) (Contact, error) {
 	rec, err := r.book.Get(ctx, "contact", id)
+	if err == nil {
+		err = r.book.TellRead(ctx, rec)
+	}
 	if err != nil {
 		return Contact{}, err
 	}
@@ -163,6 +166,9 @@ func (r *Room) Change(ctx context.Context, id ID, version uint64, values record.
 func (r *Room) List(ctx context.Context, q record.Query) (contacts []Contact, next string, err error) {
 	q.Entity = "contact"
 	page, err := r.book.List(ctx, q)
+	if err == nil {
+		err = r.book.TellListed(ctx, q, len(page.Records))
+	}
 	if err != nil {
 		return nil, "", err
 	}

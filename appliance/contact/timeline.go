@@ -36,15 +36,22 @@ func (r *Room) Timeline(ctx context.Context, id ID, cursor string, limit int) (e
 	if limit <= 0 || limit > record.MaxLimit {
 		limit = record.DefaultLimit
 	}
-	err = r.book.View(ctx, func(tx store.Tx) error {
-		if _, err := r.book.GetTx(ctx, tx, "contact", id); err != nil {
+	var who record.Record
+	err = r.book.View(ctx, func(tx store.Tx) (err error) {
+		if who, err = r.book.GetTx(ctx, tx, "contact", id); err != nil {
 			return err
 		}
 		entries, err = r.entries(ctx, tx, id, at, limit+1)
 		return err
 	})
-	if err != nil || len(entries) <= limit {
-		return entries, "", err
+	if err == nil {
+		err = r.book.TellRead(ctx, who)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if len(entries) <= limit {
+		return entries, "", nil
 	}
 	entries = entries[:limit]
 	for _, e := range entries {

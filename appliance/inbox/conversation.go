@@ -50,6 +50,9 @@ func (r *Room) List(ctx context.Context, view View, cursor string, limit int) (p
 		}
 		return err
 	})
+	if err == nil {
+		err = r.book.TellListed(ctx, q, len(page.Conversations))
+	}
 	return page, err
 }
 
@@ -88,15 +91,18 @@ func (r *Room) Of(ctx context.Context, contact record.ID, limit int) (conversati
 	return conversations, err
 }
 
-// Get reads a conversation that the actor may see.
+// Get reads a conversation that the actor may see. That he did stands in the journal, as for Messages and Message.
 func (r *Room) Get(ctx context.Context, id record.ID) (c Conversation, err error) {
-	err = r.book.View(ctx, func(tx store.Tx) error {
-		rec, err := r.book.GetTx(ctx, tx, "conversation", id)
-		if err == nil {
+	var rec record.Record
+	err = r.book.View(ctx, func(tx store.Tx) (err error) {
+		if rec, err = r.book.GetTx(ctx, tx, "conversation", id); err == nil {
 			c = r.conversation(tx, rec)
 		}
 		return err
 	})
+	if err == nil {
+		err = r.book.TellRead(ctx, rec)
+	}
 	return c, err
 }
 
@@ -106,8 +112,9 @@ func (r *Room) Messages(ctx context.Context, conversation, before record.ID, lim
 	if limit <= 0 || limit > record.MaxLimit {
 		limit = record.DefaultLimit
 	}
-	err = r.book.View(ctx, func(tx store.Tx) error {
-		if _, err := r.book.GetTx(ctx, tx, "conversation", conversation); err != nil {
+	var read record.Record
+	err = r.book.View(ctx, func(tx store.Tx) (err error) {
+		if read, err = r.book.GetTx(ctx, tx, "conversation", conversation); err != nil {
 			return err
 		}
 		for rec := range r.book.Linked(tx, "message", "conversation", conversation, before) {
@@ -119,6 +126,9 @@ func (r *Room) Messages(ctx context.Context, conversation, before record.ID, lim
 		}
 		return nil
 	})
+	if err == nil {
+		err = r.book.TellRead(ctx, read)
+	}
 	slices.Reverse(messages)
 	return messages, more, err
 }
@@ -126,6 +136,9 @@ func (r *Room) Messages(ctx context.Context, conversation, before record.ID, lim
 // Message reads one message that the actor may see.
 func (r *Room) Message(ctx context.Context, id record.ID) (m Message, err error) {
 	rec, err := r.book.Get(ctx, "message", id)
+	if err == nil {
+		err = r.book.TellRead(ctx, rec)
+	}
 	if err != nil {
 		return Message{}, err
 	}
