@@ -44,6 +44,11 @@ var (
 	hasLength = []Type{Text, LongText, Phone, Email, URL}
 )
 
+// Types lists all types that an office's field can have.
+func Types() []Type {
+	return slices.DeleteFunc(slices.Clone(allTypes), func(t Type) bool { return t == Data })
+}
+
 // Indexable tells whether records can be listed and sorted by a field of the type.
 func (t Type) Indexable() bool { return slices.Contains(listable, t) }
 

@@ -30,6 +30,12 @@ const (
 	Set          OpKind = "set" // Entity, Field, Mark, Value
 )
 
+// OpKinds lists all kinds of op.
+func OpKinds() []OpKind {
+	return []OpKind{AddEntity, RenameEntity, HideEntity, ShowEntity, AddField, RenameField, HideField, ShowField,
+		AddChoice, RenameChoice, RetireChoice, ShowChoice, Set}
+}
+
 // Definition is what a new field is.
 type Definition struct {
 	Type         Type                         `json:"type,omitempty"`
