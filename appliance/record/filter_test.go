@@ -311,7 +311,7 @@ func TestExplain(t *testing.T) {
 	must(t, err)
 	x, err := s.Explain(as(t, "whole-team", "dana"), Query{Entity: "thing", Filter: f})
 	must(t, err)
-	if !slices.Equal(x.Principal, []string{"dana", "yossi", "team:north"}) {
+	if !slices.Equal(x.Principal, []string{"dana", "yossi", "lent:dana", "team:north"}) {
 		t.Errorf("a member of the team walks the partitions of %q", x.Principal)
 	}
 }
