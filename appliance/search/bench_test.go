@@ -127,3 +127,40 @@ func BenchmarkFind(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkPut writes new contacts into a store that has many: one by one within transactions of a thousand, and all of
+// a thousand at once. The time of the commit is not in it.
+func BenchmarkPut(b *testing.B) {
+	for _, all := range []bool{false, true} {
+		b.Run(map[bool]string{false: "one-by-one", true: "all"}[all], func(b *testing.B) {
+			o := open(b)
+			var docs []Doc
+			for c := range seed.Contacts(2, 50_000) {
+				docs = append(docs, synthetic(c, time.Unix(1_770_000_000+int64(c.Index)/10, 0)))
+			}
+			var inside time.Duration
+			n := 0
+			for n < b.N || n == 0 {
+				must(b, o.db.Update(b.Context(), func(tx store.Tx) error {
+					some := docs[n%len(docs):][:1000]
+					for i := range some {
+						binary.BigEndian.PutUint64(some[i].ID[:], uint64(n+i))
+					}
+					start := time.Now()
+					defer func() { inside += time.Since(start) }()
+					if all {
+						return PutAll(tx, some)
+					}
+					for _, doc := range some {
+						if err := Put(tx, doc); err != nil {
+							return err
+						}
+					}
+					return nil
+				}))
+				n += 1000
+			}
+			b.ReportMetric(float64(inside.Nanoseconds())/float64(n)/1e3, "µs/contact")
+		})
+	}
+}

@@ -149,11 +149,16 @@ func (r *reader) count() int {
 	return int(n)
 }
 
-// decode reads what encode wrote, into d, whose slices it uses again.
-func (d *stored) decode(raw []byte) error {
+// begin reads of what encode wrote whose it is and when it was last heard of, into d, whose slices it uses again.
+func (d *stored) begin(raw []byte) error {
+	_, err := d.head(raw)
+	return err
+}
+
+func (d *stored) head(raw []byte) (reader, error) {
 	r := reader{rest: raw}
 	if form := r.take(1); r.failed || form[0] != docForm {
-		return damaged(recordsBucket)
+		return r, damaged(recordsBucket)
 	}
 	if recent := r.take(8); !r.failed {
 		d.recent = int64(binary.BigEndian.Uint64(recent))
@@ -163,6 +168,18 @@ func (d *stored) decode(raw []byte) error {
 	d.principals = d.principals[:0]
 	for n := r.count(); n > 0 && !r.failed; n-- {
 		d.principals = append(d.principals, r.text())
+	}
+	if r.failed {
+		return r, damaged(recordsBucket)
+	}
+	return r, nil
+}
+
+// decode reads what encode wrote, into d, whose slices it uses again.
+func (d *stored) decode(raw []byte) error {
+	r, err := d.head(raw)
+	if err != nil {
+		return err
 	}
 	d.title = r.text()
 	d.parts = d.parts[:0]

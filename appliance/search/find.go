@@ -34,6 +34,7 @@ type candidate struct {
 	rank   int
 	recent int64
 	query  *query
+	raw    []byte // its doc, as it lies in the store
 }
 
 // rights are what an actor may see of an entity.
@@ -93,6 +94,7 @@ func (f *finding) attempt(a attempt, rank int) {
 	for _, t := range a.query.terms {
 		t.learn(f.reading, f.index.names, a.grade)
 		news = news || len(t.ways[a.grade]) > 0
+		a.query.vague = a.query.vague || t.vague
 	}
 	if !news {
 		return
@@ -166,25 +168,28 @@ func (f *finding) check(stamp uint64, a attempt, rank int) {
 	if f.seen[stamp] || !f.spend(workDoc) {
 		return
 	}
-	raw := f.records.Get(appendStamp(make([]byte, 0, stampSize), stamp))
-	if raw == nil {
-		f.failed = damaged(recordsBucket)
+	var key [stampSize]byte
+	raw := f.records.Get(appendStamp(key[:0], stamp))
+	d := &f.doc
+	if f.failed = d.begin(raw); f.failed != nil {
 		return
 	}
-	if f.failed = f.doc.decode(raw); f.failed != nil {
+	r := f.rights[string(d.entity)]
+	if r == nil || r.none || !r.sees(d) {
 		return
 	}
-	r := f.rights[string(f.doc.entity)]
-	if r == nil || r.none || !r.sees(&f.doc) || a.query.meets(&f.doc, r.fields) > a.grade {
-		return
+	if r.fields != nil || a.query.vague {
+		if f.failed = d.decode(raw); f.failed != nil || a.query.meets(d, r.fields) > a.grade {
+			return
+		}
 	}
 	if r.Where != "" {
-		if f.index.check == nil || !f.spend(workDoc) || !f.index.check(f.ctx, f.tx, string(f.doc.entity), f.doc.id, r.Where) {
+		if f.index.check == nil || !f.spend(workDoc) || !f.index.check(f.ctx, f.tx, string(d.entity), d.id, r.Where) {
 			return
 		}
 	}
 	f.seen[stamp] = true
-	f.found = append(f.found, candidate{stamp, rank, f.doc.recent, a.query})
+	f.found = append(f.found, candidate{stamp, rank, d.recent, a.query, raw})
 }
 
 // sees tells whether a doc is among those that the rights reach.

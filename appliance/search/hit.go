@@ -1,6 +1,8 @@
 package search
 
 import (
+	"bytes"
+
 	"github.com/karov-crm/karov/appliance/access"
 )
 
@@ -54,40 +56,38 @@ func (f *finding) narrow(terms []string) bool {
 
 // hit makes a result of a candidate, of what the actor may read.
 func (f *finding) hit(c candidate) Hit {
-	if f.failed = f.doc.decode(f.records.Get(appendStamp(nil, c.stamp))); f.failed != nil {
+	if f.failed = f.doc.decode(c.raw); f.failed != nil {
 		return Hit{}
 	}
 	d, r := &f.doc, f.rights[string(f.doc.entity)]
 	h := Hit{Entity: string(d.entity), ID: d.id, Title: withheld}
 	if titleShown(d, r.fields) {
 		h.Title = string(d.title)
-		h.Marks = c.query.marks(h.Title, Name)
+		h.Marks = c.query.marks(d.title, Name)
 	}
-	shown := 0
+	var buffer [256]byte
+	subtitle, shown := buffer[:0], 0
 	for i := range d.parts {
 		p := &d.parts[i]
-		if len(p.text) == 0 || r.fields.Hidden(string(p.field)) {
-			continue
-		}
-		text := string(p.text)
-		if text == string(d.title) {
-			continue
-		}
-		marks := c.query.marks(text, p.kind)
 		inSubtitle := p.shown && shown < subtitleParts
+		if len(p.text) == 0 || bytes.Equal(p.text, d.title) || hidden(p, r.fields) || !inSubtitle && (len(h.Marks) > 0 || h.Matched != "") {
+			continue
+		}
+		marks := c.query.marks(p.text, p.kind)
 		if inSubtitle {
-			if shown++; h.Subtitle != "" {
-				h.Subtitle += separator
+			if shown++; shown > 1 {
+				subtitle = append(subtitle, separator...)
 			}
 			for _, m := range marks {
-				h.SubtitleMarks = append(h.SubtitleMarks, Span{m.From + len(h.Subtitle), m.To + len(h.Subtitle)})
+				h.SubtitleMarks = append(h.SubtitleMarks, Span{m.From + len(subtitle), m.To + len(subtitle)})
 			}
-			h.Subtitle += text
+			subtitle = append(subtitle, p.text...)
 		}
 		if len(marks) > 0 && len(h.Marks) == 0 && h.Matched == "" && (!inSubtitle || p.kind == Phone || p.kind == Email) {
-			h.Matched, h.MatchedMarks = text, marks
+			h.Matched, h.MatchedMarks = string(p.text), marks
 		}
 	}
+	h.Subtitle = string(subtitle)
 	return h
 }
 

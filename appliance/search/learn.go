@@ -77,7 +77,7 @@ func (t *term) begun(g grade, r *reading, class, begin byte) {
 		return
 	}
 	if begin != 0 {
-		t.ways[g] = t.ways[g][:before]
+		t.ways[g], t.vague = t.ways[g][:before], true
 		t.way(g, r, begin, string(start([]byte(t.text))))
 	}
 }

@@ -16,14 +16,18 @@ func (q *query) meets(d *stored, fields *access.Fields) grade {
 	for i := range q.terms {
 		best[i] = unmet
 	}
+	for i := range d.parts {
+		if p := &d.parts[i]; p.kind == Phone && !hidden(p, fields) {
+			q.meetsPhone(p.text, &best)
+		}
+	}
+	if len(q.mails) == 0 && q.worst(&best) == wholeName {
+		return wholeName
+	}
 	mails := uint(0)
 	for i := range d.parts {
 		p := &d.parts[i]
-		if fields != nil && fields.Hidden(string(p.field)) {
-			continue
-		}
-		if p.kind == Phone {
-			q.meetsPhone(p.text, &best)
+		if p.kind == Phone || hidden(p, fields) {
 			continue
 		}
 		q.meetsWords(p, &best)
@@ -36,16 +40,25 @@ func (q *query) meets(d *stored, fields *access.Fields) grade {
 			}
 		}
 	}
-	worst := wholeName
-	for i := range q.terms {
-		worst = max(worst, best[i])
-	}
 	for i := range q.mails {
 		if mails&(1<<min(i, 63)) == 0 {
 			return unmet
 		}
 	}
+	return q.worst(&best)
+}
+
+func (q *query) worst(best *[maxQueryTerms]grade) grade {
+	worst := wholeName
+	for i := range q.terms {
+		worst = max(worst, best[i])
+	}
 	return worst
+}
+
+// hidden tells whether the actor may not read the field of a part.
+func hidden(p *storedPart, fields *access.Fields) bool {
+	return fields != nil && fields.Hidden(string(p.field))
 }
 
 func (q *query) meetsPhone(phone []byte, best *[maxQueryTerms]grade) {
@@ -72,7 +85,7 @@ func (n number) in(digits []byte) grade {
 }
 
 func (q *query) meetsWords(p *storedPart, best *[maxQueryTerms]grade) {
-	tokens(p.text, func(tok token) bool {
+	q.cut.tokens(p.text, func(tok token) bool {
 		for i, t := range q.terms {
 			if best[i] > wholeName {
 				best[i] = min(best[i], t.met(tok, p.kind))
@@ -108,17 +121,16 @@ func (t *term) met(tok token, kind Kind) grade {
 }
 
 // marks finds in a text what the query looked for.
-func (q *query) marks(text string, kind Kind) (spans []Span) {
+func (q *query) marks(raw []byte, kind Kind) (spans []Span) {
 	if kind == Phone {
 		for _, t := range q.terms {
-			if from, to, ok := t.phone.mark(text); ok {
+			if from, to, ok := t.phone.mark(raw); ok {
 				spans = append(spans, Span{from, to})
 			}
 		}
 		return merged(spans)
 	}
-	raw := []byte(text)
-	tokens(raw, func(tok token) bool {
+	q.cut.tokens(raw, func(tok token) bool {
 		longest := 0
 		for _, t := range q.terms {
 			if t.phone.digits != "" {
@@ -143,23 +155,28 @@ func (q *query) marks(text string, kind Kind) (spans []Span) {
 }
 
 // mark finds the digits of the number in a phone, whatever stands between them.
-func (n number) mark(phone string) (from, to int, ok bool) {
+func (n number) mark(phone []byte) (from, to int, ok bool) {
 	if n.digits == "" {
 		return 0, 0, false
 	}
-	var digits []byte
-	var places []int
-	for i := range len(phone) {
-		if c := phone[i]; c >= '0' && c <= '9' {
+	var buffer [32]byte
+	var at [32]int
+	digits, places := buffer[:0], at[:0]
+	for i, c := range phone {
+		if c >= '0' && c <= '9' {
 			digits, places = append(digits, c), append(places, i)
 		}
 	}
-	for _, run := range append([]string{n.digits}, n.less...) {
-		if at := bytes.Index(digits, []byte(run)); at >= 0 {
-			return places[at], places[at+len(run)-1] + 1, true
-		}
+	run := n.digits
+	found := bytes.Index(digits, []byte(run))
+	for i := 0; found < 0 && i < len(n.less); i++ {
+		run = n.less[i]
+		found = bytes.Index(digits, []byte(run))
 	}
-	return 0, 0, false
+	if found < 0 {
+		return 0, 0, false
+	}
+	return places[found], places[found+len(run)-1] + 1, true
 }
 
 // merged sorts spans and joins those that touch.

@@ -21,6 +21,7 @@ const (
 type tail struct {
 	count uint64 // records that have the term
 	mark  uint64 // no stamp in a block is above it, every stamp in the tail is
+	last  uint64 // the greatest stamp of the tail, its mark when it has none
 	rest  []byte // the stamps, ascending, each as its distance to the one before it, the first to mark
 }
 
@@ -31,16 +32,31 @@ func (t *tail) decode(raw []byte) error {
 	}
 	r := reader{rest: raw}
 	t.count, t.mark = r.number(), r.number()
+	t.last = t.mark + r.number()
 	if t.rest = r.rest; r.failed {
 		return damaged(termsBucket)
 	}
 	return nil
 }
 
-func (t *tail) encode() []byte {
-	b := make([]byte, 0, 20+len(t.rest))
-	b = binary.AppendUvarint(binary.AppendUvarint(b, t.count), t.mark)
-	return append(b, t.rest...)
+// encode gives the stored form of the tail with stamps, which are all above its last, behind its own.
+func (t *tail) encode(more ...uint64) []byte {
+	last := t.last
+	if len(more) > 0 {
+		last = more[len(more)-1]
+	}
+	b := make([]byte, 0, 24+len(t.rest)+7*len(more))
+	b = binary.AppendUvarint(binary.AppendUvarint(b, t.count+uint64(len(more))), t.mark)
+	b = append(binary.AppendUvarint(b, last-t.mark), t.rest...)
+	return appendDistances(b, t.last, more)
+}
+
+// set makes stamps the tail's.
+func (t *tail) set(all []uint64) {
+	t.rest, t.last = appendDistances(nil, t.mark, all), t.mark
+	if len(all) > 0 {
+		t.last = all[len(all)-1]
+	}
 }
 
 // stamps appends stamps written as distances, the first to base.
@@ -64,20 +80,6 @@ func appendDistances(b []byte, base uint64, stamps []uint64) []byte {
 		base = s
 	}
 	return b
-}
-
-// last is the greatest stamp of a tail, its mark when it is empty.
-func (t *tail) last() (last uint64, err error) {
-	last = t.mark
-	for raw := t.rest; len(raw) > 0; {
-		distance, used := binary.Uvarint(raw)
-		if used <= 0 {
-			return 0, damaged(termsBucket)
-		}
-		last += distance
-		raw = raw[used:]
-	}
-	return last, nil
 }
 
 // stampSize is how many bytes of a stamp stand in a key.
@@ -126,53 +128,27 @@ func (l lists) add(term []byte, fresh ...uint64) (isNew bool, err error) {
 		}
 		fresh = fresh[1:]
 	}
-	last, err := t.last()
+	if len(fresh) == 0 || fresh[0] > t.last {
+		if len(t.rest)+2*len(fresh) <= tailMost {
+			l.terms.Put(term, t.encode(fresh...))
+			return raw == nil, nil
+		}
+	}
+	all, err := stamps(make([]uint64, 0, len(t.rest)+len(fresh)), t.mark, t.rest)
 	if err != nil {
 		return false, err
 	}
-	if len(fresh) > 0 && fresh[0] <= last && len(t.rest) > 0 {
-		if fresh, err = t.merge(fresh); err != nil {
-			return false, err
-		}
-	} else {
-		t.count += uint64(len(fresh))
-		// What is read from the store is not written to: the value is made anew.
-		grown := make([]byte, 0, len(t.rest)+8*len(fresh))
-		t.rest = appendDistances(append(grown, t.rest...), last, fresh)
-	}
-	if len(t.rest) > tailMost {
-		if err := l.spill(term, &t); err != nil {
-			return false, err
-		}
+	before := len(all)
+	all = append(all, fresh...)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	t.count += uint64(len(all) - before)
+	if t.set(all); len(t.rest) > tailMost {
+		l.write(term, all)
+		t.mark, t.rest = t.last, nil
 	}
 	l.terms.Put(term, t.encode())
 	return raw == nil, nil
-}
-
-// merge puts stamps among those of a tail.
-func (t *tail) merge(fresh []uint64) ([]uint64, error) {
-	have, err := stamps(nil, t.mark, t.rest)
-	if err != nil {
-		return nil, err
-	}
-	before := len(have)
-	have = append(have, fresh...)
-	slices.Sort(have)
-	have = slices.Compact(have)
-	t.count += uint64(len(have) - before)
-	t.rest = appendDistances(nil, t.mark, have)
-	return nil, nil
-}
-
-// spill makes a tail's stamps blocks.
-func (l lists) spill(term []byte, t *tail) error {
-	all, err := stamps(make([]uint64, 0, len(t.rest)), t.mark, t.rest)
-	if err != nil {
-		return err
-	}
-	t.mark, t.rest = all[len(all)-1], nil
-	l.write(term, all)
-	return nil
 }
 
 // write stores stamps as new blocks.
@@ -251,7 +227,7 @@ func (l lists) remove(term []byte, stamp uint64) (gone bool, err error) {
 		}
 		var at int
 		if at, removed = slices.BinarySearch(all, stamp); removed {
-			t.rest = appendDistances(nil, t.mark, slices.Delete(all, at, at+1))
+			t.set(slices.Delete(all, at, at+1))
 		}
 	} else if removed, err = l.takeOut(term, stamp); err != nil {
 		return false, err

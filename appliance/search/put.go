@@ -2,7 +2,7 @@ package search
 
 import (
 	"bytes"
-	"cmp"
+	"maps"
 	"math"
 	"slices"
 
@@ -82,13 +82,12 @@ func docKey(entity string, id [16]byte) []byte {
 type writer struct {
 	records, stamps, sounds store.Bucket
 	lists
-	bulk    []posting
-	pending map[string]bool // docs whose postings are in bulk
-}
 
-type posting struct {
-	term  []byte
-	stamp uint64
+	// Of PutAll: what is to be written, and the docs whose it is.
+	bulk    map[string]*[]uint64
+	pending map[string]bool
+
+	second, last uint64 // the stamp that was given last
 }
 
 func writerOf(tx store.Tx) *writer {
@@ -102,7 +101,7 @@ func Put(tx store.Tx, doc Doc) error { return writerOf(tx).put(doc) }
 // when PutAll returns, not before.
 func PutAll(tx store.Tx, docs []Doc) error {
 	w := writerOf(tx)
-	w.pending = make(map[string]bool, len(docs))
+	w.pending, w.bulk = make(map[string]bool, len(docs)), map[string]*[]uint64{}
 	for _, doc := range docs {
 		if err := w.put(doc); err != nil {
 			return err
@@ -199,6 +198,16 @@ func far(now, place uint64) bool { return now >= place+restamp || now+backwards 
 
 // newStamp finds a free stamp at a second, or, where a second is full, soon after.
 func (w *writer) newStamp(at uint64) uint64 {
+	if at == w.second && w.last > 0 && w.last+1 < (at+1)<<perSecond {
+		w.last++
+		return w.last
+	}
+	w.second = at
+	w.last = w.freeStamp(at)
+	return w.last
+}
+
+func (w *writer) freeStamp(at uint64) uint64 {
 	for step := uint64(1); ; step *= 2 {
 		first := at<<perSecond + 1
 		last := uint64(0)
@@ -230,10 +239,10 @@ func (w *writer) swap(was [][]byte, old uint64, next [][]byte, stamp uint64) err
 			continue
 		}
 		if w.pending != nil {
-			w.bulk = append(w.bulk, posting{term, stamp})
+			w.later(term, stamp)
 			continue
 		}
-		if err := w.put1(term, stamp); err != nil {
+		if err := w.list(term, stamp); err != nil {
 			return err
 		}
 	}
@@ -244,29 +253,31 @@ func contains(list [][]byte, term []byte) bool {
 	return slices.ContainsFunc(list, func(other []byte) bool { return bytes.Equal(other, term) })
 }
 
+// later keeps a stamp until flush writes it.
+func (w *writer) later(term []byte, stamp uint64) {
+	if all := w.bulk[string(term)]; all != nil {
+		*all = append(*all, stamp)
+		return
+	}
+	w.bulk[string(term)] = &[]uint64{stamp}
+}
+
 // flush writes what was collected, each term once.
 func (w *writer) flush() error {
-	slices.SortFunc(w.bulk, func(a, b posting) int {
-		return cmp.Or(bytes.Compare(a.term, b.term), cmp.Compare(a.stamp, b.stamp))
-	})
-	var fresh []uint64
-	for i, p := range w.bulk {
-		fresh = append(fresh, p.stamp)
-		if i+1 < len(w.bulk) && bytes.Equal(w.bulk[i+1].term, p.term) {
-			continue
-		}
-		if err := w.put1(p.term, fresh...); err != nil {
+	for _, term := range slices.Sorted(maps.Keys(w.bulk)) {
+		fresh := *w.bulk[term]
+		slices.Sort(fresh)
+		if err := w.list([]byte(term), fresh...); err != nil {
 			return err
 		}
-		fresh = fresh[:0]
 	}
-	w.bulk = w.bulk[:0]
+	clear(w.bulk)
 	clear(w.pending)
 	return nil
 }
 
-// put1 writes stamps under a term, and how it sounds when it is new.
-func (w *writer) put1(term []byte, stamps ...uint64) error {
+// list writes stamps under a term, and how it sounds when it is new.
+func (w *writer) list(term []byte, stamps ...uint64) error {
 	isNew, err := w.add(term, stamps...)
 	if err != nil || !isNew || term[0] != nameWord && term[0] != textWord {
 		return err

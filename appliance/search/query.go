@@ -37,6 +37,7 @@ type term struct {
 	learned [grades]bool
 	ways    [grades][][]listed // lists by which records are found: all of one way
 	alike   map[string]grade   // words of the index that are like it
+	vague   bool               // the lists find more than what meets it
 }
 
 // number is a term that is digits: the runs of them that it may be, in phones as people write them otherwise.
@@ -49,6 +50,8 @@ type number struct {
 type query struct {
 	terms []*term
 	mails []string // e-mail addresses or parts with an @: they must stand in one as they are
+	vague bool     // the lists find more than what meets it: each record is held against it
+	cut   cutter
 }
 
 // parse reads a query. One with fewer than two letters or digits has no terms.
@@ -73,7 +76,7 @@ func parse(text string) *query {
 			continue
 		}
 		if strings.Contains(fields[0], "@") {
-			q.mails = append(q.mails, Fold(fields[0]))
+			q.mails, q.vague = append(q.mails, Fold(fields[0])), true
 		}
 		tokens([]byte(fields[0]), func(t token) bool {
 			one := &term{text: string(t.text), runes: utf8.RuneCount(t.text)}
@@ -95,6 +98,7 @@ func parse(text string) *query {
 }
 
 func (q *query) add(t *term) {
+	q.vague = q.vague || t.phone.digits != ""
 	if !slices.ContainsFunc(q.terms, func(other *term) bool { return other.text == t.text }) {
 		q.terms = append(q.terms, t)
 	}

@@ -17,42 +17,87 @@ type token struct {
 
 // tokens yields the tokens of a text in order.
 func tokens(s []byte, yield func(token) bool) {
-	var buffer [maxWord + 8]byte
-	var folded [96]byte
-	t := token{text: buffer[:0]}
-	flush := func() bool {
-		ok := len(t.text) == 0 || yield(t)
-		t.text = buffer[:0]
-		return ok
-	}
+	var c cutter
+	c.tokens(s, yield)
+}
+
+// tokens is the function tokens, for somebody who cuts many texts.
+func (c *cutter) tokens(s []byte, yield func(token) bool) {
+	c.text = c.buffer[:0]
 	for at := 0; at < len(s); {
 		r, size := decodeRune(s[at:])
-		one := foldRune(folded[:0], r)
 		at += size
-		if len(one) == 0 { // a quote, a mark over a letter: no border of a word
-			if len(t.text) > 0 && unicode.IsMark(r) {
-				t.to = at
+		if f, digit, letter := simple(r); f != 0 {
+			if !c.sign(f, digit, letter, at-size, at, yield) {
+				return
 			}
 			continue
 		}
-		for len(one) > 0 {
+		one := foldRune(c.folded[:0], r)
+		if len(one) == 0 && len(c.text) > 0 && unicode.IsMark(r) { // a mark over a letter
+			c.to = at
+		}
+		for len(one) > 0 { // nothing for a quote, which is no border of a word
 			f, n := decodeRune(one)
 			digit, letter := kindOf(f)
-			if len(t.text) > 0 && (!digit && !letter || digit != t.digits) && !flush() {
+			if !c.sign(f, digit, letter, at-size, at, yield) {
 				return
-			}
-			if digit || letter {
-				if len(t.text) == 0 {
-					t.digits, t.from = digit, at-size
-				}
-				if t.to = at; len(t.text)+n <= maxWord {
-					t.text = append(t.text, one[:n]...)
-				}
 			}
 			one = one[n:]
 		}
 	}
-	flush()
+	c.flush(yield)
+}
+
+// cutter collects the token that is being read.
+type cutter struct {
+	token
+	buffer [maxWord + 8]byte
+	folded [96]byte
+}
+
+func (c *cutter) flush(yield func(token) bool) bool {
+	if len(c.text) == 0 {
+		return true
+	}
+	ok := yield(c.token)
+	c.text = c.buffer[:0]
+	return ok
+}
+
+// sign takes a folded sign that stands in the text at from to to.
+func (c *cutter) sign(f rune, digit, letter bool, from, to int, yield func(token) bool) bool {
+	if len(c.text) > 0 && (!digit && !letter || digit != c.digits) && !c.flush(yield) {
+		return false
+	}
+	if !digit && !letter {
+		return true
+	}
+	if len(c.text) == 0 {
+		c.digits, c.from = digit, from
+	}
+	if c.to = to; len(c.text) < maxWord-3 || len(c.text)+utf8.RuneLen(f) <= maxWord {
+		c.text = utf8.AppendRune(c.text, f)
+	}
+	return true
+}
+
+// simple folds the signs of which most texts consist, 0 for another.
+func simple(r rune) (f rune, digit, letter bool) {
+	switch {
+	case r >= 'a' && r <= 'z':
+		return r, false, true
+	case r >= 'A' && r <= 'Z':
+		return r + 'a' - 'A', false, true
+	case r >= '0' && r <= '9':
+		return r, true, false
+	case r == ' ' || r == '-' || r == '.' || r == '@' || r == ',':
+		return r, false, false
+	case r < utf8.RuneSelf:
+		return 0, false, false
+	}
+	f = foldLetter(r)
+	return f, false, f != 0
 }
 
 func kindOf(folded rune) (digit, letter bool) {
