@@ -23,9 +23,8 @@ type lookupView struct {
 }
 
 type hit struct {
-	ID, Path        string
-	Title, Subtitle string
-	Marked, Matched []piece
+	ID, Path, Title           string
+	Marked, Subtitle, Matched []piece // Marked is the title with what was looked for
 }
 
 // createPath is the form for a new customer, with what was typed in the field where it belongs.
@@ -68,9 +67,12 @@ func (p *pages) lookupView(c echo.Context) (lookupView, error) {
 	}
 	for _, h := range found {
 		id := record.ID(h.ID).String()
-		row := hit{ID: id, Path: "/contacts/" + id, Title: h.Title, Subtitle: h.Subtitle, Marked: highlight(h.Title, x.Query)}
-		if h.Matched != "" {
-			row.Matched = highlight(h.Matched, x.Query)
+		row := hit{ID: id, Path: "/contacts/" + id, Title: h.Title, Marked: marked(h.Title, h.Marks)}
+		if h.Subtitle != "" {
+			row.Subtitle = marked(h.Subtitle, h.SubtitleMarks)
+		}
+		if h.Matched != "" && len(h.SubtitleMarks) == 0 { // what matched is not to be seen yet
+			row.Matched = marked(h.Matched, h.MatchedMarks)
 		}
 		x.Hits = append(x.Hits, row)
 	}

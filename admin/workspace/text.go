@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/nyaruka/phonenumbers"
@@ -21,83 +20,17 @@ type piece struct {
 	Href   string
 }
 
-// highlight marks in text what a query found: the beginning of each word that one of the query's words begins, and the
-// run of digits that it names.
-func highlight(text, query string) []piece {
-	words := search.Words(query)
-	if digits := search.Digits(query); len(digits) >= 3 {
-		if found := markDigits(text, strings.TrimPrefix(digits, "0")); found != nil {
-			return found
+// marked splits a text at the spans that lookup found in it. Spans that do not fit the text mark nothing.
+func marked(text string, spans []search.Span) (pieces []piece) {
+	done := 0
+	for _, span := range spans {
+		if span.From < done || span.To <= span.From || span.To > len(text) {
+			continue
 		}
+		pieces = append(pieces, piece{Text: text[done:span.From]}, piece{Text: text[span.From:span.To], Marked: true})
+		done = span.To
 	}
-	var pieces []piece
-	add := func(s string, marked bool) {
-		if s != "" {
-			pieces = append(pieces, piece{Text: s, Marked: marked})
-		}
-	}
-	for rest := text; rest != ""; {
-		start := strings.IndexFunc(rest, isWordRune)
-		if start < 0 {
-			add(rest, false)
-			break
-		}
-		add(rest[:start], false)
-		rest = rest[start:]
-		end := strings.IndexFunc(rest, func(r rune) bool { return !isWordRune(r) })
-		if end < 0 {
-			end = len(rest)
-		}
-		n := markedLen(rest[:end], words)
-		add(rest[:n], true)
-		add(rest[n:end], false)
-		rest = rest[end:]
-	}
-	return pieces
-}
-
-func isWordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) }
-
-// markedLen is how many bytes of a word are what one of the query's words wrote.
-func markedLen(word string, query []string) int {
-	longest := 0
-	for _, q := range query {
-		for _, folded := range search.Words(word) {
-			if strings.HasPrefix(folded, q) {
-				longest = max(longest, runes(word, utf8.RuneCountInString(q)))
-			}
-		}
-	}
-	return longest
-}
-
-func runes(s string, n int) int {
-	for at, r := range s {
-		if n == 0 && !unicode.IsMark(r) {
-			return at
-		}
-		if !unicode.IsMark(r) {
-			n--
-		}
-	}
-	return len(s)
-}
-
-func markDigits(text, digits string) []piece {
-	var at []int // where each digit of text stands
-	var plain strings.Builder
-	for i, r := range text {
-		if r >= '0' && r <= '9' {
-			at = append(at, i)
-			plain.WriteRune(r)
-		}
-	}
-	found := strings.Index(plain.String(), digits)
-	if found < 0 || digits == "" {
-		return nil
-	}
-	from, to := at[found], at[found+len(digits)-1]+1
-	return []piece{{Text: text[:from]}, {Text: text[from:to], Marked: true}, {Text: text[to:]}}
+	return append(pieces, piece{Text: text[done:]})
 }
 
 var address = regexp.MustCompile(`https?://[^\s<>"'\x60\x{200e}\x{200f}\x{2066}-\x{2069}]+`)

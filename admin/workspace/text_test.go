@@ -10,51 +10,36 @@ import (
 
 	"github.com/karov-crm/karov/admin/frame"
 	"github.com/karov-crm/karov/admin/frame/locale"
+	"github.com/karov-crm/karov/appliance/search"
 )
 
-func marked(list []piece) string {
-	var b strings.Builder
-	for _, p := range list {
-		if p.Marked {
-			b.WriteString("[" + p.Text + "]")
-		} else {
-			b.WriteString(p.Text)
-		}
-	}
-	return b.String()
-}
-
-func TestHighlight(t *testing.T) {
-	for _, test := range []struct{ text, query, want string }{
-		{"משה כהן", "כה", "משה [כה]ן"},
-		{"Cohen & Partners", "par coh", "[Coh]en & [Par]tners"},
-		{"Артём Семёнов", "артем", "[Артём] Семёнов"},
-		{"José Núñez", "jose nun", "[José] [Núñ]ez"},
-		{"+972501234567", "050-123", "+972[50123]4567"},
-		{"moshe@cohen.example", "cohen", "moshe@[cohen].example"},
-		{"משה כהן", "לוי", "משה כהן"},
-		{"", "x", ""},
-		{"<b>bold</b>", "b", "<[b]>[b]old</[b]>"},
+func TestMarked(t *testing.T) {
+	for _, test := range []struct {
+		text  string
+		spans []search.Span
+		want  string
+	}{
+		{"משה כהן", []search.Span{{From: 7, To: 11}}, "משה [כה]ן"},
+		{"Cohen & Partners", []search.Span{{From: 0, To: 3}, {From: 8, To: 11}}, "[Coh]en & [Par]tners"},
+		{"<b>bold</b>", []search.Span{{From: 1, To: 2}}, "<[b]>bold</b>"},
+		{"all", []search.Span{{From: 0, To: 3}}, "[all]"},
+		{"none", nil, "none"},
+		{"", nil, ""},
+		{"short", []search.Span{{From: 2, To: 99}, {From: -1, To: 2}, {From: 4, To: 4}}, "short"},
+		{"overlap", []search.Span{{From: 0, To: 4}, {From: 2, To: 6}}, "[over]lap"},
 	} {
-		if got := marked(highlight(test.text, test.query)); got != test.want {
-			t.Errorf("%q in %q: %s, want %s", test.query, test.text, got, test.want)
-		}
-	}
-}
-
-func FuzzHighlight(f *testing.F) {
-	for _, seed := range [][2]string{{"משה כהן", "כה"}, {"050-1234567", "0501"}, {"e\u0301a\xff", "e"}, {"İstanbul", "i"}} {
-		f.Add(seed[0], seed[1])
-	}
-	f.Fuzz(func(t *testing.T, text, query string) {
 		var got strings.Builder
-		for _, p := range highlight(text, query) {
-			got.WriteString(p.Text)
+		for _, p := range marked(test.text, test.spans) {
+			if p.Marked {
+				got.WriteString("[" + p.Text + "]")
+			} else {
+				got.WriteString(p.Text)
+			}
 		}
-		if got.String() != text {
-			t.Errorf("%q became %q", text, got.String())
+		if got.String() != test.want {
+			t.Errorf("%q at %v: %s, want %s", test.text, test.spans, got.String(), test.want)
 		}
-	})
+	}
 }
 
 func TestLinked(t *testing.T) {

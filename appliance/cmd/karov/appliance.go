@@ -103,6 +103,10 @@ func (a *appliance) groundAndFirst(ctx context.Context) (err error) {
 		return err
 	}
 	a.search = search.New(a.db, a.gate)
+	a.search.Conditions(func(ctx context.Context, tx store.Tx, entity string, id [16]byte, _ string) bool {
+		_, err := a.book.GetTx(ctx, tx, entity, id)
+		return err == nil
+	})
 	a.jobs = job.NewQueue(a.db, a.now)
 	a.targets = snapshot.NewTargets(a.db, a.config.DataFile(snapshot.ConfFolder, "backup.key"))
 	return nil
