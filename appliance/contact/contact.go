@@ -188,13 +188,13 @@ func (r *Room) MayHandOver(ctx context.Context) bool {
 	return r.gate.Scope(ctx, access.Assign, "contact") == access.All
 }
 
-// Named reads the title of a contact for a room that has asked for permission already.
-func (r *Room) Named(tx store.Tx, id ID) string {
+// Named reads the title of a contact, as far as the actor may read it, for a room that has asked for permission already.
+func (r *Room) Named(ctx context.Context, tx store.Tx, id ID) string {
 	rec, err := r.book.Raw(tx, "contact", id)
 	if err != nil {
 		return ""
 	}
-	return fromRecord(rec).Title()
+	return fromRecord(r.book.Shown(ctx, tx, rec)).Title()
 }
 
 // E164 writes a phone as +972501234567 (ITU-T E.164), or "" when it is no possible number.

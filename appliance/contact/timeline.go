@@ -79,7 +79,7 @@ func (r *Room) entries(ctx context.Context, tx store.Tx, id ID, at place, limit 
 			if !r.book.Allowed(ctx, tx, access.See, rec) {
 				continue
 			}
-			if source = append(source, Entry{At: rec.CreatedAt(), Record: rec}); len(source) >= limit {
+			if source = append(source, Entry{At: rec.CreatedAt(), Record: r.book.Shown(ctx, tx, rec)}); len(source) >= limit {
 				break
 			}
 		}

@@ -89,7 +89,7 @@ func (r *Room) Column(ctx context.Context, stage record.ID, cursor string, limit
 		cards, next = nil, page.Next
 		for _, d := range page.Records {
 			card := r.glance(s, d)
-			card.ContactName = r.named(tx, card.Contact)
+			card.ContactName = r.named(ctx, tx, card.Contact)
 			cards = append(cards, card)
 		}
 		return err
@@ -130,7 +130,7 @@ func (r *Room) column(ctx context.Context, tx store.Tx, entity string, s Stage, 
 		}
 		card := r.glance(s, d)
 		if c.Count++; c.Count <= limit {
-			card.ContactName = r.named(tx, card.Contact)
+			card.ContactName = r.named(ctx, tx, card.Contact)
 			c.Cards = append(c.Cards, card)
 		}
 		if card.Stale {

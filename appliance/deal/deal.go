@@ -172,7 +172,7 @@ func (r *Room) Get(ctx context.Context, id record.ID) (d Deal, err error) {
 	err = r.book.View(ctx, func(tx store.Tx) error {
 		rec, err := r.book.GetTx(ctx, tx, "deal", id)
 		if err == nil {
-			d = r.deal(tx, rec)
+			d = r.deal(ctx, tx, rec)
 		}
 		return err
 	})
@@ -196,17 +196,17 @@ func since(rec record.Record) time.Time {
 	return rec.CreatedAt()
 }
 
-func (r *Room) deal(tx store.Tx, rec record.Record) Deal {
+func (r *Room) deal(ctx context.Context, tx store.Tx, rec record.Record) Deal {
 	d := FromRecord(rec)
-	d.ContactName, d.CompanyName = r.named(tx, d.Contact), r.named(tx, d.Company)
+	d.ContactName, d.CompanyName = r.named(ctx, tx, d.Contact), r.named(ctx, tx, d.Company)
 	return d
 }
 
-func (r *Room) named(tx store.Tx, id record.ID) string {
+func (r *Room) named(ctx context.Context, tx store.Tx, id record.ID) string {
 	if id.Zero() {
 		return ""
 	}
-	return r.contacts.Named(tx, id)
+	return r.contacts.Named(ctx, tx, id)
 }
 
 // Create makes a deal out of field values. One that names no stage begins in the first stage of the first pipeline, or of
@@ -249,7 +249,7 @@ func (r *Room) Of(ctx context.Context, customer record.ID, limit int) (deals []D
 					continue
 				}
 				seen[rec.ID] = true
-				deals = append(deals, r.deal(tx, rec))
+				deals = append(deals, r.deal(ctx, tx, rec))
 				if found++; found == limit {
 					break
 				}

@@ -59,9 +59,9 @@ func LeadFromRecord(rec record.Record) Lead {
 		StageSince: since(rec), ClosedAt: rec.Time("closed_at"), CreatedAt: rec.CreatedAt()}
 }
 
-func (r *Room) lead(tx store.Tx, rec record.Record) Lead {
+func (r *Room) lead(ctx context.Context, tx store.Tx, rec record.Record) Lead {
 	l := LeadFromRecord(rec)
-	l.ContactName = r.named(tx, l.Contact)
+	l.ContactName = r.named(ctx, tx, l.Contact)
 	return l
 }
 
@@ -70,7 +70,7 @@ func (r *Room) GetLead(ctx context.Context, id record.ID) (l Lead, err error) {
 	err = r.book.View(ctx, func(tx store.Tx) error {
 		rec, err := r.book.GetTx(ctx, tx, Leads, id)
 		if err == nil {
-			l = r.lead(tx, rec)
+			l = r.lead(ctx, tx, rec)
 		}
 		return err
 	})
@@ -127,7 +127,7 @@ func (r *Room) Convert(ctx context.Context, id record.ID, version uint64, c Conv
 	err = r.book.Update(ctx, func(tx store.Tx) error {
 		rec, err := r.convertTx(ctx, tx, id, version, c)
 		if err == nil {
-			l = r.lead(tx, rec)
+			l = r.lead(ctx, tx, rec)
 		}
 		return err
 	})

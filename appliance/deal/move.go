@@ -85,7 +85,7 @@ func (r *Room) Move(ctx context.Context, id record.ID, version uint64, stage rec
 	err = r.book.Update(ctx, func(tx store.Tx) error {
 		rec, err := r.moveTx(ctx, tx, move{Deals, id, version, stage, reason})
 		if err == nil {
-			d = r.deal(tx, rec)
+			d = r.deal(ctx, tx, rec)
 		}
 		return err
 	})
@@ -100,7 +100,7 @@ func (r *Room) MoveLead(ctx context.Context, id record.ID, version uint64, stage
 	err = r.book.Update(ctx, func(tx store.Tx) error {
 		rec, err := r.moveTx(ctx, tx, move{Leads, id, version, stage, reason})
 		if err == nil {
-			l = r.lead(tx, rec)
+			l = r.lead(ctx, tx, rec)
 		}
 		return err
 	})

@@ -46,7 +46,7 @@ func (r *Room) List(ctx context.Context, view View, cursor string, limit int) (p
 		found, err := r.book.ListTx(ctx, tx, q)
 		page.Next = found.Next
 		for _, c := range found.Records {
-			page.Conversations = append(page.Conversations, r.conversation(tx, c))
+			page.Conversations = append(page.Conversations, r.conversation(ctx, tx, c))
 		}
 		return err
 	})
@@ -73,7 +73,7 @@ func (r *Room) Of(ctx context.Context, contact record.ID, limit int) (conversati
 			if !r.book.Allowed(ctx, tx, access.See, c) {
 				continue
 			}
-			if conversations = append(conversations, r.conversation(tx, c)); len(conversations) >= limit {
+			if conversations = append(conversations, r.conversation(ctx, tx, r.book.Shown(ctx, tx, c))); len(conversations) >= limit {
 				break
 			}
 		}
@@ -96,7 +96,7 @@ func (r *Room) Get(ctx context.Context, id record.ID) (c Conversation, err error
 	var rec record.Record
 	err = r.book.View(ctx, func(tx store.Tx) (err error) {
 		if rec, err = r.book.GetTx(ctx, tx, "conversation", id); err == nil {
-			c = r.conversation(tx, rec)
+			c = r.conversation(ctx, tx, rec)
 		}
 		return err
 	})
@@ -118,11 +118,14 @@ func (r *Room) Messages(ctx context.Context, conversation, before record.ID, lim
 			return err
 		}
 		for rec := range r.book.Linked(tx, "message", "conversation", conversation, before) {
+			if !r.book.Allowed(ctx, tx, access.See, rec) { // a role may see conversations and not what was said in them
+				continue
+			}
 			if len(messages) == limit {
 				more = true
 				break
 			}
-			messages = append(messages, r.message(rec))
+			messages = append(messages, r.message(r.book.Shown(ctx, tx, rec)))
 		}
 		return nil
 	})
@@ -186,9 +189,9 @@ func (r *Room) Close(ctx context.Context, id record.ID, open bool) error {
 	})
 }
 
-func (r *Room) conversation(tx store.Tx, rec record.Record) Conversation {
+func (r *Room) conversation(ctx context.Context, tx store.Tx, rec record.Record) Conversation {
 	return Conversation{ID: rec.ID, Version: rec.Version(), Contact: rec.Link("contact"),
-		ContactName: r.contacts.Named(tx, rec.Link("contact")), Subject: rec.Text("subject"), Channel: rec.Text("channel"),
+		ContactName: r.contacts.Named(ctx, tx, rec.Link("contact")), Subject: rec.Text("subject"), Channel: rec.Text("channel"),
 		Account: rec.Text("account"), Handle: rec.Text("handle"), State: rec.Text("state"), Assignee: rec.Text("assignee"),
 		WaitingSince: rec.Time("waiting_since"), LastAt: rec.Time("last_at"), LastText: rec.Text("last_text")}
 }

@@ -75,7 +75,7 @@ func (r *Room) answerTx(ctx context.Context, tx store.Tx, c record.Record, text 
 	if subject != "" && !isReply(subject) {
 		subject = "Re: " + subject
 	}
-	to := Party{Handle: c.Text("handle"), Name: r.contacts.Named(tx, c.Link("contact"))}
+	to := Party{Handle: c.Text("handle"), Name: r.contacts.Named(ctx, tx, c.Link("contact"))}
 	if last.Incoming && last.From.Name != "" {
 		to.Name = last.From.Name
 	}

@@ -35,6 +35,10 @@ func (b *Book) shown(ctx context.Context, tx store.Tx, r Record) Record {
 	return r
 }
 
+// Shown is a record that was read without asking who reads, by Raw, Linked or With, as the actor may read it. Whether he
+// may see it at all, Allowed tells.
+func (b *Book) Shown(ctx context.Context, tx store.Tx, r Record) Record { return b.shown(ctx, tx, r) }
+
 // Readable tells whether an entity has a field that the actor may read.
 func (b *Book) Readable(ctx context.Context, e *schema.Entity, field string) bool {
 	f := e.Field(field)

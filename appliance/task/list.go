@@ -84,7 +84,7 @@ func (r *Room) List(ctx context.Context, c Choice) (page Page, err error) {
 				page.Next = base64.RawURLEncoding.EncodeToString(last)
 				return false
 			}
-			page.Tasks, last = append(page.Tasks, r.task(tx, t)), tail
+			page.Tasks, last = append(page.Tasks, r.task(ctx, tx, t)), tail
 			return true
 		})
 		if tired != nil {
@@ -212,7 +212,7 @@ func (r *Room) linked(ctx context.Context, link string, id record.ID, limit int)
 			if err != nil {
 				continue
 			}
-			if tasks = append(tasks, r.task(tx, t)); len(tasks) == limit {
+			if tasks = append(tasks, r.task(ctx, tx, t)); len(tasks) == limit {
 				break
 			}
 		}

@@ -142,7 +142,7 @@ func (r *Room) Get(ctx context.Context, id record.ID) (t Task, err error) {
 	err = r.book.View(ctx, func(tx store.Tx) error {
 		rec, err := r.book.GetTx(ctx, tx, "task", id)
 		if err == nil {
-			t = r.task(tx, rec)
+			t = r.task(ctx, tx, rec)
 		}
 		return err
 	})
@@ -161,10 +161,10 @@ func FromRecord(rec record.Record) Task {
 		Repeat: rec.Text("repeat"), Source: rec.Text("source"), Next: rec.Link("next"), CreatedAt: rec.CreatedAt()}
 }
 
-func (r *Room) task(tx store.Tx, rec record.Record) Task {
+func (r *Room) task(ctx context.Context, tx store.Tx, rec record.Record) Task {
 	t := FromRecord(rec)
 	if !t.Contact.Zero() {
-		t.ContactName = r.contacts.Named(tx, t.Contact)
+		t.ContactName = r.contacts.Named(ctx, tx, t.Contact)
 	}
 	return t
 }
