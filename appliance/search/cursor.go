@@ -179,59 +179,123 @@ func (l *list) look(most uint64) bool {
 }
 
 // every is the source of what all its sources have.
-type every []source
+type every struct {
+	in      *reading
+	sources []source
+	a, b    *list // the first two sources, where they are lists
+}
 
-func (e every) seek(most uint64) uint64 {
-	for i := 0; i < len(e); i++ {
-		at := e[i].seek(most)
+// all joins sources by what all of them have, the rarest first; one stays as it is.
+func (r *reading) all(sources []source) source {
+	if len(sources) == 1 {
+		return sources[0]
+	}
+	e := &every{in: r, sources: sources}
+	if a, ok := sources[0].(*list); ok {
+		if b, ok := sources[1].(*list); ok {
+			e.a, e.b, e.sources = a, b, sources[2:]
+		}
+	}
+	return e
+}
+
+func (e *every) seek(most uint64) uint64 {
+	for {
+		if e.a != nil {
+			if most = meet(e.a, e.b, most); most == 0 {
+				return 0
+			}
+		}
+		agreed := true
+		for _, s := range e.sources {
+			at := s.seek(most)
+			if at == 0 || !e.in.spend(1) {
+				return 0
+			}
+			if at < most {
+				most, agreed = at, false
+				break
+			}
+		}
+		if agreed {
+			return most
+		}
+	}
+}
+
+// meet gives the greatest stamp at or below most that two lists have in common.
+func meet(a, b *list, most uint64) uint64 {
+	for {
+		at := a.seek(most)
 		if at == 0 {
 			return 0
 		}
-		if at < most && i > 0 {
-			i = -1
+		if most = b.seek(at); most == 0 {
+			return 0
 		}
-		most = at
+		if most == at {
+			return at
+		}
+		i, j := len(a.now), len(b.now)
+		for i > 0 && j > 0 && a.now[i-1] != b.now[j-1] {
+			if a.now[i-1] > b.now[j-1] {
+				i--
+			} else {
+				j--
+			}
+		}
+		a.now, b.now = a.now[:i], b.now[:j]
+		if i > 0 && j > 0 {
+			return a.now[i-1]
+		}
 	}
-	return most
 }
 
 // some is the source of what any of its sources has: a heap by the stamp each stands at.
-type some []head
+type some struct {
+	in    *reading
+	heads heads
+}
+
+type heads []head
 
 type head struct {
 	at uint64
 	source
 }
 
-// anyOf joins sources; one stays as it is.
-func anyOf(sources []source) source {
+// any joins sources by what any of them has; one stays as it is.
+func (r *reading) any(sources []source) source {
 	if len(sources) == 1 {
 		return sources[0]
 	}
-	s := make(some, len(sources))
+	s := &some{r, make(heads, len(sources))}
 	for i, one := range sources {
-		s[i] = head{math.MaxUint64, one}
+		s.heads[i] = head{math.MaxUint64, one}
 	}
-	return &s
+	return s
 }
 
 func (s *some) seek(most uint64) uint64 {
-	h := *s
+	h := s.heads
 	for len(h) > 0 && h[0].at > most {
+		if !s.in.spend(1) {
+			return 0
+		}
 		if h[0].at = h[0].source.seek(most); h[0].at == 0 {
 			h[0] = h[len(h)-1]
 			h = h[:len(h)-1]
 		}
 		h.sink()
 	}
-	if *s = h; len(h) == 0 {
+	if s.heads = h; len(h) == 0 {
 		return 0
 	}
 	return h[0].at
 }
 
 // sink takes the first head to its place.
-func (s some) sink() {
+func (s heads) sink() {
 	for i := 0; ; {
 		next := 2*i + 1
 		if next >= len(s) {

@@ -83,6 +83,9 @@ func (f *finding) run(text string) {
 	if len(f.found) < few {
 		try(attempt{literal, misspelt})
 	}
+	if len(f.found) < few {
+		try(attempt{literal, misstarted})
+	}
 }
 
 // attempt finds the records in which every term is met by a grade or better, the newest first, until there are enough.
@@ -90,7 +93,7 @@ func (f *finding) attempt(a attempt, rank int) {
 	if len(a.query.terms) == 0 {
 		return
 	}
-	news := a.grade == wholeName
+	news := false
 	for _, t := range a.query.terms {
 		t.learn(f.reading, f.index.names, a.grade)
 		news = news || len(t.ways[a.grade]) > 0
@@ -99,8 +102,8 @@ func (f *finding) attempt(a attempt, rank int) {
 	if !news {
 		return
 	}
-	all, ok := f.sources(a)
-	if !ok {
+	all := f.sources(a)
+	if all == nil {
 		return
 	}
 	before := len(f.found)
@@ -125,10 +128,7 @@ func (f *finding) newer(a attempt, rank, before int, below uint64) {
 	if !ok {
 		return
 	}
-	all, ok := f.sources(a, f.list(l))
-	if !ok {
-		return
-	}
+	all := f.all([]source{f.list(l), f.sources(a)})
 	place := second(oldest)
 	for most := below - 1; ; most-- {
 		if most = all.seek(most); most == 0 || most>>perSecond+restamp < place {
@@ -138,29 +138,51 @@ func (f *finding) newer(a attempt, rank, before int, below uint64) {
 	}
 }
 
-// sources joins what every term of an attempt finds with what the actor may see, the rarest first.
-func (f *finding) sources(a attempt, more ...source) (all every, ok bool) {
+// sources joins what an attempt finds and the ones of lower grades did not: one term is met by the grade itself, those
+// before it by less, those after it by at most that. What the actor may see is part of each. nil where there is nothing.
+func (f *finding) sources(a attempt) source {
+	var ways []source
+	for i := range a.query.terms {
+		if way := f.way(a, i); way != nil {
+			ways = append(ways, way)
+		}
+	}
+	if len(ways) == 0 {
+		return nil
+	}
+	return f.any(ways)
+}
+
+// way is the source of the records in which the term of a number is met by the attempt's grade.
+func (f *finding) way(a attempt, number int) source {
 	type counted struct {
 		source
 		count uint64
 	}
-	var list []counted
-	for _, t := range a.query.terms {
-		s, count := t.source(f.reading, a.grade)
+	list := make([]counted, 0, len(a.query.terms))
+	for i, t := range a.query.terms {
+		from, to := wholeName, a.grade
+		switch {
+		case i == number:
+			from = a.grade
+		case i < number:
+			to--
+		}
+		s, count := t.source(f.reading, from, to)
 		if s == nil {
-			return nil, false
+			return nil
 		}
 		list = append(list, counted{s, count})
 	}
 	slices.SortStableFunc(list, func(a, b counted) int { return cmp.Compare(a.count, b.count) })
+	all := make([]source, 0, len(list)+1)
 	for _, c := range list {
 		all = append(all, c.source)
 	}
-	all = append(all, more...)
 	if f.scope != nil {
 		all = append(all, f.scope())
 	}
-	return all, true
+	return f.all(all)
 }
 
 // check reads a record and keeps it where it is what was looked for and for the actor to see.

@@ -49,7 +49,7 @@ func (f *finding) narrow(terms []string) bool {
 		for i, l := range lists {
 			sources[i] = f.list(l)
 		}
-		return anyOf(sources)
+		return f.any(sources)
 	}
 	return len(lists) > 0
 }

@@ -16,8 +16,8 @@ const (
 	// maxHeard bounds the words that sound like one of a query, and soundsRead how many are looked at for them.
 	maxHeard   = 128
 	soundsRead = 1000
-	// maxGrams is how many runs of three digits find a number. The record is held against the rest of it.
-	maxGrams = 5
+	// maxGrams is how many runs of digits find a number. The record is held against the rest of it.
+	maxGrams = 4
 )
 
 // learn finds the lists of a grade, once.
@@ -48,6 +48,8 @@ func (t *term) learn(r *reading, n *names, g grade) {
 		t.heard(g, r, n, false)
 	case misspelt:
 		t.mistyped(r)
+	case misstarted:
+		t.misstarted(r)
 	}
 }
 
@@ -188,10 +190,19 @@ func (t *term) learnNumber(r *reading, g grade) {
 	}
 }
 
+// gramsWay adds the lists of a number's runs of digits: all of them together are one way.
 func (t *term) gramsWay(g grade, r *reading, class byte, digits string) {
+	if len(digits) < gramSize {
+		t.way(g, r, class, digits)
+		for d := '0'; d <= '9'; d++ { // they begin a run or end the number
+			t.way(g, r, class, digits+string(d))
+			t.way(g, r, class, string(d)+digits)
+		}
+		return
+	}
 	var all []listed
-	for i := 0; i+3 <= len(digits); i++ {
-		gram := digits[i : i+3]
+	for i := 0; i+gramSize <= len(digits); i++ {
+		gram := digits[i : i+gramSize]
 		if slices.ContainsFunc(all, func(l listed) bool { return string(l.term[1:]) == gram }) {
 			continue
 		}
@@ -205,25 +216,22 @@ func (t *term) gramsWay(g grade, r *reading, class byte, digits string) {
 	t.ways[g] = append(t.ways[g], all[:min(len(all), maxGrams)])
 }
 
-// source joins the lists of a term up to a grade, nil where there are none. It tells how many records they have at most.
-func (t *term) source(r *reading, g grade) (s source, count uint64) {
+// source joins the lists of a term from one grade to another, nil where there are none. It tells how many records they
+// have at most.
+func (t *term) source(r *reading, from, to grade) (s source, count uint64) {
 	var sources []source
-	for _, ways := range t.ways[:g+1] {
-		for _, way := range ways {
-			all := make(every, len(way))
+	for g := from; g <= to; g++ {
+		for _, way := range t.ways[g] {
+			all := make([]source, len(way))
 			for i, l := range way {
 				all[i] = r.list(l)
 			}
 			count += way[0].count
-			if len(all) == 1 {
-				sources = append(sources, all[0])
-			} else {
-				sources = append(sources, all)
-			}
+			sources = append(sources, r.all(all))
 		}
 	}
 	if len(sources) == 0 {
 		return nil, 0
 	}
-	return anyOf(sources), count
+	return r.any(sources), count
 }

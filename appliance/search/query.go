@@ -23,7 +23,8 @@ const (
 	elsewhere               // it is or begins a word of another field, or stands in a number there
 	soundsLike              // a word sounds like it
 	soundsFrom              // the beginning of a word sounds like it
-	misspelt                // a word is one typing error away
+	misspelt                // a word begins as it does but for one typing error behind its second letter
+	misstarted              // the same, in its first two letters
 	grades
 	unmet = grades
 )

@@ -12,8 +12,8 @@ const (
 	textWord  = 't' // a word of another field
 	textStart = 'T'
 	mailWord  = 'e' // a run of letters in an e-mail address
-	phoneGram = 'g' // three digits in a row of a phone
-	otherGram = 'd' // three digits in a row of another field
+	phoneGram = 'g' // four digits in a row of a phone
+	otherGram = 'd' // four digits in a row of another field
 	principal = 'o' // entity NUL principal
 	moved     = 'm' // records heard of since they got their stamp
 )
@@ -90,9 +90,15 @@ func (t *terms) words(text []byte, whole, begin byte) {
 	})
 }
 
+// gramSize is how many digits in a row numbers are listed under. Numbers of three are listed as they are.
+const gramSize = 4
+
 func (t *terms) grams(digits []byte, class byte) {
-	for i := 0; i+3 <= len(digits); i++ {
-		t.add(class, digits[i:i+3])
+	if len(digits) == gramSize-1 {
+		t.add(class, digits)
+	}
+	for i := 0; i+gramSize <= len(digits); i++ {
+		t.add(class, digits[i:i+gramSize])
 	}
 }
 

@@ -5,33 +5,46 @@ const (
 	typoRunes = 5
 	// maxNear bounds the words of the index that are held against a mistyped one.
 	maxNear = 1500
+	// maxNearVariant bounds those that begin as one variant of it.
+	maxNearVariant = 20
 )
 
 // mistyped adds the words of the index, in names and other fields, whose beginning is one typing error away from the
-// term: a letter too many, too few, another, or two that changed places.
+// term: a letter too many, too few, another, or two that changed places. The first two letters are right.
 func (t *term) mistyped(r *reading) {
-	if t.runes < typoRunes {
+	letters := []rune(t.text)
+	if len(letters) < typoRunes {
 		return
 	}
-	letters := []rune(t.text)
 	for _, class := range []byte{nameWord, textWord} {
-		near := func(l listed) {
-			word := string(l.term[1:])
-			if g, known := t.alike[word]; (!known || g == misspelt) && begunWithError(letters, []rune(word)) {
-				if t.alike == nil {
-					t.alike = map[string]grade{}
-				}
-				t.alike[word] = misspelt
-				t.ways[misspelt] = append(t.ways[misspelt], []listed{l})
-			}
-		}
-		// The first two letters are right, ...
-		r.each(append([]byte{class}, string(letters[:2])...), maxNear, near)
-		// ... or the error is in them and the others are right.
-		for _, variant := range wrongStarts(letters) {
-			r.each(append([]byte{class}, variant...), 20, near)
+		r.each(append([]byte{class}, string(letters[:2])...), maxNear, func(l listed) { t.near(misspelt, l, letters) })
+	}
+}
+
+// misstarted is mistyped for an error in the first two letters: then the others are right.
+func (t *term) misstarted(r *reading) {
+	letters := []rune(t.text)
+	if len(letters) < typoRunes {
+		return
+	}
+	for _, variant := range wrongStarts(letters) {
+		for _, class := range []byte{nameWord, textWord} {
+			r.each(append([]byte{class}, variant...), maxNearVariant, func(l listed) { t.near(misstarted, l, letters) })
 		}
 	}
+}
+
+// near adds a word of the index where it is one error away.
+func (t *term) near(g grade, l listed, letters []rune) {
+	word := string(l.term[1:])
+	if known, ok := t.alike[word]; ok && known < g || !begunWithError(letters, []rune(word)) {
+		return
+	}
+	if t.alike == nil {
+		t.alike = map[string]grade{}
+	}
+	t.alike[word] = g
+	t.ways[g] = append(t.ways[g], []listed{l})
 }
 
 // wrongStarts are the words that a mistyped one may have been meant for when the error is in its first two letters.
