@@ -19,7 +19,7 @@ const module = "github.com/karov-crm/karov/"
 var floors = [][]string{
 	{"fault", "config", "store", "blob"},
 	{"schema", "journal", "record", "access", "search", "job", "filter"},
-	{"staff", "contact", "inbox", "deal", "task"},
+	{"staff", "contact", "inbox", "deal", "task", "segment"},
 	{"automation", "transfer", "plugin", "api", "control", "snapshot", "seed"},
 	{"bench"},
 	{"cmd/karov", "appliancetest"},
