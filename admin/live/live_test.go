@@ -51,7 +51,7 @@ func newOffice(t *testing.T) *office {
 	t.Cleanup(func() { _ = db.Close() }) // the folder goes with the test
 	gate, err := access.NewGate()
 	check(err)
-	kinds, err := schema.New(contact.Entity())
+	kinds, err := schema.New(contact.Entity(), contact.TagEntity())
 	check(err)
 	o := &office{facts: journal.New(db, time.Now), people: map[access.Role]staff.Account{}, secrets: map[access.Role]string{}}
 	book := record.NewBook(record.Parts{DB: db, Schema: schema.Fixed(kinds), Gate: gate, Journal: o.facts, Now: time.Now})

@@ -112,7 +112,7 @@ func newOffice(t testing.TB) *office {
 	o.system = access.WithActor(context.Background(), access.Appliance())
 	gate := must[*access.Gate](t)(access.NewGate())
 	facts := journal.New(db, o.clock.now)
-	kinds := must[*schema.Schema](t)(schema.New(append(inbox.Entities(), contact.Entity())...))
+	kinds := must[*schema.Schema](t)(schema.New(append(inbox.Entities(), contact.Entity(), contact.TagEntity())...))
 	book := record.NewBook(record.Parts{DB: db, Schema: schema.Fixed(kinds), Gate: gate, Journal: facts, Now: o.clock.now})
 	jobs := job.NewQueue(db, o.clock.now)
 	o.contacts = contact.New(book, gate, "IL")

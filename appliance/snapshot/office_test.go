@@ -60,7 +60,7 @@ func open(t testing.TB, data string) *office {
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	must(t, store.Prepare(t.Context(), db, nil))
-	kinds, err := schema.New(append([]schema.Entity{contact.Entity()}, inbox.Entities()...)...)
+	kinds, err := schema.New(append([]schema.Entity{contact.Entity(), contact.TagEntity()}, inbox.Entities()...)...)
 	must(t, err)
 	gate, err := access.NewGate()
 	must(t, err)
