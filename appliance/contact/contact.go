@@ -21,8 +21,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/nyaruka/phonenumbers"
-
 	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/record"
@@ -58,10 +56,15 @@ func Entity() schema.Entity {
 			{Number: 21, Name: "city", Type: schema.Text, Searched: true, Max: 200},
 			{Number: 22, Name: "address", Type: schema.Text},
 			{Number: 23, Name: "note", Type: schema.LongText, Max: 64 << 10},
-			{Number: 24, Name: "birthday", Type: schema.Date},
+			{Number: 24, Name: "birthday", Type: schema.Yearly},
 			{Number: 25, Name: "owner", Type: schema.Staff, Indexed: true},
 			{Number: 26, Name: "external_id", Type: schema.Text, Indexed: true, Max: 200},
 			{Number: 27, Name: "handles", Type: schema.Text, Many: true, Closed: true}, // "kind handle" of other identities
+			{Number: 28, Name: "tags", Type: schema.Link, Target: "tag", Many: true, Indexed: true},
+			{Number: 29, Name: "employer", Type: schema.Link, Target: "contact", Indexed: true},
+			{Number: 30, Name: "language", Type: schema.Choice, Choices: []string{"he", "ru", "en"}},
+			{Number: 31, Name: "source", Type: schema.Text, Max: 200},
+			{Number: 32, Name: "last_contact", Type: schema.Time, Closed: true, Indexed: true}, // the newest message, in or out
 		},
 	}
 }
@@ -78,9 +81,14 @@ type Contact struct {
 	City       string
 	Address    string
 	Note       string
-	Birthday   string // as 1990-02-28
+	Birthday   string // as 1990-02-28, or --02-28 where the year is unknown
 	Owner      string // account id, "" for nobody's
 	ExternalID string
+	Tags       []ID
+	Employer   ID        // the contact he works for
+	Language   string    // in which he wants to be written to: he, ru, en
+	Source     string    // how he came to us
+	Last       time.Time // of the newest message, in or out
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 }
@@ -99,6 +107,7 @@ func fromRecord(r record.Record) Contact {
 	return Contact{ID: r.ID, Version: r.Version(), Kind: r.Text("kind"), Name: r.Text("name"), Company: r.Text("company"),
 		Phones: r.Texts("phones"), Emails: r.Texts("emails"), City: r.Text("city"), Address: r.Text("address"),
 		Note: r.Text("note"), Birthday: r.Text("birthday"), Owner: r.Text("owner"), ExternalID: r.Text("external_id"),
+		Tags: r.Links("tags"), Employer: r.Link("employer"), Language: r.Text("language"), Source: r.Text("source"), Last: r.Time("last_contact"),
 		CreatedAt: r.CreatedAt(), UpdatedAt: r.UpdatedAt()}
 }
 
@@ -108,6 +117,7 @@ type Room struct {
 	gate   *access.Gate
 	region string // ISO 3166 code of the country whose phones are written without a prefix
 
+	phones  knownPhones
 	erasure Erasure
 	erasing map[string][]Erasing
 }
@@ -197,21 +207,14 @@ func (r *Room) Named(ctx context.Context, tx store.Tx, id ID) string {
 	return fromRecord(r.book.Shown(ctx, tx, rec)).Title()
 }
 
-// E164 writes a phone as +972501234567 (ITU-T E.164), or "" when it is no possible number.
-func (r *Room) E164(phone string) string {
-	n, err := phonenumbers.Parse(phone, r.region)
-	if err != nil || !phonenumbers.IsPossibleNumber(n) {
-		return ""
-	}
-	return phonenumbers.Format(n, phonenumbers.E164)
-}
-
 // handle brings an identity to the form in which it is compared, "" when it is none.
 func (r *Room) handle(kind, handle string) string {
 	switch kind {
 	case Email:
-		if a, err := mail.ParseAddress(handle); err == nil {
-			handle = a.Address
+		if strings.ContainsAny(handle, "<>()[]\",:;\\ \t\r\n") { // not an address alone
+			if a, err := mail.ParseAddress(handle); err == nil {
+				handle = a.Address
+			}
 		}
 		handle = strings.ToLower(strings.TrimSpace(handle))
 		if !strings.Contains(handle, "@") {
@@ -295,13 +298,16 @@ func (r *Room) written(ctx context.Context, tx store.Tx, before, after record.Re
 			bucket.Delete(append([]byte(pair+"\x00"), id[:]...))
 		}
 	}
+	var raw []byte
 	for pair := range fresh {
 		if old[pair] {
 			continue
 		}
-		raw, err := json.Marshal(identity{Source: access.ActorFrom(ctx).ID, Certainty: 100, Since: after.UpdatedAt()})
-		if err != nil {
-			return err
+		if raw == nil {
+			var err error
+			if raw, err = json.Marshal(identity{Source: access.ActorFrom(ctx).ID, Certainty: 100, Since: after.UpdatedAt()}); err != nil {
+				return err
+			}
 		}
 		bucket.Put(append([]byte(pair+"\x00"), id[:]...), raw)
 	}
@@ -318,15 +324,10 @@ func (r *Room) describe(tx store.Tx, rec record.Record) (search.Doc, bool) {
 	if e := r.book.Schema().Entity("contact"); e != nil {
 		doc.Parts = append(doc.Parts, searched(e, rec)...)
 	}
-	for _, e := range r.book.Schema().Entities() {
-		if e.Timeline {
-			for entry := range r.book.Linked(tx, e.Name, e.Contact, c.ID, ID{}) {
-				if at := entry.CreatedAt(); at.After(doc.Recent) {
-					doc.Recent = at
-				}
-				break
-			}
-		}
+	if c.Last.After(doc.Recent) {
+		doc.Recent = c.Last
+	} else if c.Version > 1 && c.Last.IsZero() {
+		doc.Recent = r.heard(tx, c)
 	}
 	return doc, true
 }
@@ -373,6 +374,40 @@ func searched(e *schema.Entity, rec record.Record) (parts []search.Part) {
 		}
 	}
 	return parts
+}
+
+// heard is when a contact was last heard of, of one that has no last message: the newest thing on the timeline.
+func (r *Room) heard(tx store.Tx, c Contact) time.Time {
+	recent := c.CreatedAt
+	for _, e := range r.book.Schema().Entities() {
+		if e.Timeline {
+			for entry := range r.book.Linked(tx, e.Name, e.Contact, c.ID, ID{}) {
+				if at := entry.CreatedAt(); at.After(recent) {
+					recent = at
+				}
+				break
+			}
+		}
+	}
+	return recent
+}
+
+// heardStep is by how much the moment of the last message has to move to be written anew.
+const heardStep = time.Minute
+
+// HeardTx keeps when the contact was last heard of, for the room that takes and sends messages. It leaves the contact's
+// version as it is, so that nobody who is editing the card is told that it changed. One that is deleted stays as it is.
+func (r *Room) HeardTx(ctx context.Context, tx store.Tx, id ID, at time.Time) error {
+	rec, err := r.book.Raw(tx, "contact", id)
+	if err != nil && fault.KindOf(err) == fault.NotFound {
+		return nil
+	}
+	if err != nil || at.Sub(rec.Time("last_contact")) < heardStep {
+		return err
+	}
+	_, err = r.book.ChangeTx(ctx, tx, record.Change{Entity: "contact", ID: id, Inside: true, Quiet: true, Fact: "-",
+		Values: record.Values{"last_contact": at}})
+	return err
 }
 
 // all lists the contacts that have the identity, oldest first. Handle is in its compared form.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/record"
@@ -169,5 +170,79 @@ func TestHandOver(t *testing.T) {
 	must(t, err)
 	if mine.Owner != "dana" || len(list) != 0 || next != "" {
 		t.Errorf("owner %q, others see %v", mine.Owner, list)
+	}
+}
+
+// TestHeardLeavesTheVersion hears of a contact whose card somebody is editing.
+func TestHeardLeavesTheVersion(t *testing.T) {
+	o, ctx := open(t), as(t, access.Owner)
+	c := o.create(record.Values{"name": "Dana", "note": "x"})
+	hear := func(at time.Time) time.Time {
+		t.Helper()
+		must(t, o.book.Update(t.Context(), func(tx store.Tx) error { return o.HeardTx(t.Context(), tx, c.ID, at) }))
+		now, err := o.Get(ctx, c.ID)
+		must(t, err)
+		if now.Version != c.Version || !now.UpdatedAt.Equal(c.UpdatedAt) {
+			t.Errorf("version %d of %v, want %d", now.Version, now.UpdatedAt, c.Version)
+		}
+		return now.Last
+	}
+	first := o.at.Add(time.Hour)
+	for _, step := range []struct{ at, want time.Time }{
+		{first, first}, {first.Add(59 * time.Second), first}, {first.Add(-time.Hour), first},
+		{first.Add(time.Minute), first.Add(time.Minute)},
+	} {
+		if got := hear(step.at); !got.Equal(step.want) {
+			t.Errorf("heard at %v, it says %v, want %v", step.at, got, step.want)
+		}
+	}
+	_, err := o.Change(ctx, c.ID, c.Version, record.Values{"note": "y"})
+	must(t, err)
+	wantKind(t, "a last message from outside", second(o.Change(ctx, c.ID, 2, record.Values{"last_contact": first})), "invalid")
+	f, err := o.book.Parse(ctx, "contact", "last_contact > now-90d and last_contact is not empty")
+	must(t, err)
+	if found, _, err := o.List(ctx, record.Query{Filter: f}); err != nil || len(found) != 1 {
+		t.Errorf("by the last message: %v, %v", found, err)
+	}
+	must(t, o.book.Check(t.Context()))
+	must(t, o.book.Delete(ctx, "contact", c.ID, 2))
+	must(t, o.book.Update(t.Context(), func(tx store.Tx) error { return o.HeardTx(t.Context(), tx, c.ID, first.Add(time.Hour)) }))
+}
+
+// TestHeardRaisesInLookup finds two of one name, the one last heard of first.
+func TestHeardRaisesInLookup(t *testing.T) {
+	o := open(t)
+	a, b := o.create(record.Values{"name": "Dana"}), o.create(record.Values{"name": "Dana"})
+	for i, first := range []ID{a.ID, b.ID, a.ID} {
+		at := o.at.Add(time.Duration(i+1) * 48 * time.Hour)
+		must(t, o.book.Update(t.Context(), func(tx store.Tx) error { return o.HeardTx(t.Context(), tx, first, at) }))
+		hits, err := o.index.Find(as(t, access.Owner), "dana", 5)
+		must(t, err)
+		if len(hits) != 2 || ID(hits[0].ID) != first {
+			t.Errorf("after %d: %v", i, hits)
+		}
+	}
+}
+
+func TestWiderContact(t *testing.T) {
+	o, ctx := open(t), as(t, access.Owner)
+	tag, err := o.book.Create(ctx, "tag", record.Values{"name": "VIP"})
+	must(t, err)
+	acme := o.create(record.Values{"name": "Acme", "kind": "company", "city": "חיפה"})
+	for _, day := range []string{"1990-02-28", "--02-28", "--02-29", "1992-02-29"} {
+		c := o.create(record.Values{"name": "Dana", "birthday": day, "tags": []ID{tag.ID}, "employer": acme.ID, "language": "he", "source": "a friend"})
+		if c.Birthday != day || len(c.Tags) != 1 || c.Tags[0] != tag.ID || c.Employer != acme.ID || c.Language != "he" || c.Source != "a friend" {
+			t.Errorf("it came back as %+v", c)
+		}
+	}
+	for what, v := range map[string]record.Values{"30 February": {"birthday": "--02-30"}, "29 February 1990": {"birthday": "1990-02-29"},
+		"another language": {"language": "xx"}, "a tag that is not there": {"tags": []ID{acme.ID}}} {
+		v["name"] = "x"
+		wantKind(t, what, second(o.Create(ctx, v)), "invalid")
+	}
+	f, err := o.book.Parse(ctx, "contact", `employer.city = "חיפה" and birthday = "--02-29"`)
+	must(t, err)
+	if found, _, err := o.List(ctx, record.Query{Filter: f}); err != nil || len(found) == 0 {
+		t.Errorf("through the employer: %v, %v", found, err)
 	}
 }

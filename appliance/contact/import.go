@@ -26,6 +26,9 @@ type Draft struct {
 	Birthday   string
 	Owner      string // account id
 	ExternalID string // the other system's id
+	Language   string
+	Source     string
+	Tags       []ID
 	Key        string // the same for the same row each time it comes; it is taken once
 	Anew       bool   // take it also where the person asked to be forgotten
 }
@@ -119,7 +122,8 @@ func (r *Room) take(ctx context.Context, tx store.Tx, d Draft) (Outcome, error) 
 func (d Draft) values() record.Values {
 	values := record.Values{}
 	for name, value := range map[string]string{"kind": d.Kind, "name": d.Name, "company": d.Company, "city": d.City,
-		"address": d.Address, "note": d.Note, "birthday": d.Birthday, "owner": d.Owner, "external_id": d.ExternalID} {
+		"address": d.Address, "note": d.Note, "birthday": d.Birthday, "owner": d.Owner, "external_id": d.ExternalID,
+		"language": d.Language, "source": d.Source} {
 		if value != "" {
 			values[name] = value
 		}
@@ -129,6 +133,9 @@ func (d Draft) values() record.Values {
 	}
 	if len(d.Emails) > 0 {
 		values["emails"] = d.Emails
+	}
+	if len(d.Tags) > 0 {
+		values["tags"] = d.Tags
 	}
 	return values
 }
@@ -178,6 +185,16 @@ func (r *Room) missing(old record.Record, values record.Values) record.Values {
 		switch v := value.(type) {
 		case []string:
 			if all := r.union(name, old.Texts(name), v); len(all) > len(old.Texts(name)) {
+				kept[name] = all
+			}
+		case []ID:
+			all := old.Links(name)
+			for _, id := range v {
+				if !slices.Contains(all, id) {
+					all = append(all, id)
+				}
+			}
+			if len(all) > len(old.Links(name)) {
 				kept[name] = all
 			}
 		default:

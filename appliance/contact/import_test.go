@@ -136,3 +136,24 @@ func TestImportIsForThoseWhoMay(t *testing.T) {
 	_, _, err := o.Import(t.Context(), nil, true)
 	wantKind(t, "nobody", err, "unauthenticated")
 }
+
+func TestImportAddsTags(t *testing.T) {
+	o, ctx := open(t), as(t, access.Owner)
+	var tags []ID
+	for _, name := range []string{"VIP", "Fair"} {
+		tag, err := o.book.Create(ctx, "tag", record.Values{"name": name})
+		must(t, err)
+		tags = append(tags, tag.ID)
+	}
+	d := Draft{Name: "Dana", Phones: []string{"050-1234567"}, Language: "ru", Source: "the fair", Birthday: "--02-29", Tags: tags[:1]}
+	more := d
+	more.Tags, more.Source = tags, "another"
+	if got := o.importAll(false, d, d, more, more); got != "new same more same" {
+		t.Errorf("outcomes: %s", got)
+	}
+	list, _, err := o.List(ctx, record.Query{})
+	must(t, err)
+	if len(list) != 1 || !slices.Equal(list[0].Tags, tags) || list[0].Source != "the fair" || list[0].Language != "ru" || list[0].Birthday != "--02-29" {
+		t.Errorf("%+v", list)
+	}
+}

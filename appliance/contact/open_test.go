@@ -34,7 +34,7 @@ func open(t testing.TB) *office {
 		{Number: 16, Name: "contact", Type: schema.Link, Target: "contact", Required: true, Indexed: true},
 		{Number: 17, Name: "about", Type: schema.Text},
 	}}
-	s, err := schema.New(Entity(), visit)
+	s, err := schema.New(Entity(), TagEntity(), visit)
 	must(t, err)
 	gate, err := access.NewGate()
 	must(t, err)

@@ -56,7 +56,7 @@ func build(dir string) (*office, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := schema.New(append([]schema.Entity{contact.Entity()}, Entities()...)...)
+	s, err := schema.New(append([]schema.Entity{contact.Entity(), contact.TagEntity()}, Entities()...)...)
 	if err != nil {
 		return nil, err
 	}

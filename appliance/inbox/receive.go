@@ -54,7 +54,7 @@ func (r *Room) Receive(ctx context.Context, in Inbound) error {
 		if threads, at := tx.Bucket(threadsBucket), threadKey(in.Channel, in.ExternalID); threads.Get(at) == nil {
 			threads.Put(at, conversation[:])
 		}
-		return r.book.Reindex(tx, "contact", who)
+		return r.contacts.HeardTx(ctx, tx, who, r.now())
 	})
 }
 

@@ -97,7 +97,7 @@ func (r *Room) answerTx(ctx context.Context, tx store.Tx, c record.Record, text 
 	if err != nil {
 		return Message{}, err
 	}
-	return r.message(m), r.book.Reindex(tx, "contact", c.Link("contact"))
+	return r.message(m), r.contacts.HeardTx(ctx, tx, c.Link("contact"), r.now())
 }
 
 // thread gives the newest message that came in, and the external ids of the conversation, oldest first, as a

@@ -22,6 +22,7 @@ type Change struct {
 	Fact    string            // name of the fact; "" for <entity>.created or <entity>.changed, "-" for none
 	About   map[string]string // of the fact
 	Inside  bool              // the room asked for permission already, and may write closed fields
+	Quiet   bool              // of Inside and closed fields: nobody edits them, so the version and the moment stay
 }
 
 // Create makes a record. The fields of Values that the entity does not have, or that are closed, are Invalid.
@@ -136,6 +137,9 @@ func (b *Book) ChangeTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 	}
 	h := header{version: before.Version() + 1, created: before.CreatedAt(), createdBy: before.CreatedBy(),
 		updated: b.now(), updater: access.ActorFrom(ctx).ID}
+	if c.Quiet {
+		h.version, h.updated, h.updater = before.Version(), before.UpdatedAt(), before.UpdatedBy()
+	}
 	after := Record{ID: c.ID, entity: before.entity, raw: encode(h, fields)}
 	if !c.Inside {
 		if err := b.checkLinks(ctx, tx, after, changed); err != nil {
