@@ -63,17 +63,17 @@ func (f *finding) hit(c candidate) Hit {
 	h := Hit{Entity: string(d.entity), ID: d.id, Title: withheld}
 	if titleShown(d, r.fields) {
 		h.Title = string(d.title)
-		h.Marks = c.query.marks(d.title, Name)
+		h.Marks, _ = c.query.marks(d.title, Name)
 	}
 	var buffer [256]byte
-	subtitle, shown := buffer[:0], 0
+	subtitle, shown, most := buffer[:0], 0, 0
 	for i := range d.parts {
 		p := &d.parts[i]
 		inSubtitle := p.shown && shown < subtitleParts
-		if len(p.text) == 0 || bytes.Equal(p.text, d.title) || hidden(p, r.fields) || !inSubtitle && (len(h.Marks) > 0 || h.Matched != "") {
+		if len(p.text) == 0 || bytes.Equal(p.text, d.title) || hidden(p, r.fields) || !inSubtitle && len(h.Marks) > 0 {
 			continue
 		}
-		marks := c.query.marks(p.text, p.kind)
+		marks, terms := c.query.marks(p.text, p.kind)
 		if inSubtitle {
 			if shown++; shown > 1 {
 				subtitle = append(subtitle, separator...)
@@ -83,8 +83,8 @@ func (f *finding) hit(c candidate) Hit {
 			}
 			subtitle = append(subtitle, p.text...)
 		}
-		if len(marks) > 0 && len(h.Marks) == 0 && h.Matched == "" && (!inSubtitle || p.kind == Phone || p.kind == Email) {
-			h.Matched, h.MatchedMarks = string(p.text), marks
+		if terms > most && len(h.Marks) == 0 && (!inSubtitle || p.kind == Phone || p.kind == Email) {
+			h.Matched, h.MatchedMarks, most = string(p.text), marks, terms
 		}
 	}
 	h.Subtitle = string(subtitle)

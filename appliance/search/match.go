@@ -120,30 +120,41 @@ func (t *term) met(tok token, kind Kind) grade {
 	return unmet
 }
 
-// marks finds in a text what the query looked for.
-func (q *query) marks(raw []byte, kind Kind) (spans []Span) {
+// marks finds in a text what the query looked for, and tells how many of its terms that is.
+func (q *query) marks(raw []byte, kind Kind) (spans []Span, terms int) {
+	var met [maxQueryTerms]bool
+	spans = merged(q.spans(raw, kind, &met))
+	for _, ok := range met {
+		if ok {
+			terms++
+		}
+	}
+	return spans, terms
+}
+
+func (q *query) spans(raw []byte, kind Kind, met *[maxQueryTerms]bool) (spans []Span) {
 	if kind == Phone {
-		for _, t := range q.terms {
+		for i, t := range q.terms {
 			if from, to, ok := t.phone.mark(raw); ok {
-				spans = append(spans, Span{from, to})
+				spans, met[i] = append(spans, Span{from, to}), true
 			}
 		}
-		return merged(spans)
+		return spans
 	}
 	q.cut.tokens(raw, func(tok token) bool {
 		longest := 0
-		for _, t := range q.terms {
+		for i, t := range q.terms {
 			if t.phone.digits != "" {
 				if at := bytes.Index(tok.text, []byte(t.text)); tok.digits && at >= 0 {
-					spans = append(spans, Span{beginning(raw, tok.from, tok.to, at), beginning(raw, tok.from, tok.to, at+len(t.text))})
+					spans, met[i] = append(spans, Span{beginning(raw, tok.from, tok.to, at), beginning(raw, tok.from, tok.to, at+len(t.text))}), true
 				}
 				continue
 			}
 			switch g := t.met(tok, kind); {
 			case g <= elsewhere:
-				longest = max(longest, len(t.text))
+				longest, met[i] = max(longest, len(t.text)), true
 			case g < unmet:
-				longest = max(longest, len(tok.text))
+				longest, met[i] = max(longest, len(tok.text)), true
 			}
 		}
 		if longest > 0 {
@@ -151,7 +162,7 @@ func (q *query) marks(raw []byte, kind Kind) (spans []Span) {
 		}
 		return true
 	})
-	return merged(spans)
+	return spans
 }
 
 // mark finds the digits of the number in a phone, whatever stands between them.
