@@ -110,22 +110,29 @@ func (c *command) imported(w io.Writer, r transfer.Result, rejects *rejectFile) 
 }
 
 func (c *command) seed() *cobra.Command {
-	var contacts, letters int
+	var contacts, letters, work int
 	var number uint64
 	cmd := &cobra.Command{Use: "seed", Short: "Fill in synthetic customers, for trials and measurements", Args: exactly(0), RunE: func(cmd *cobra.Command, _ []string) error {
 		if letters < 0 {
 			letters = min(contacts/50, 200)
 		}
+		if work < 0 {
+			work = min(contacts/20, 500)
+		}
 		var r map[string]int
-		err := c.ask(cmd.Context(), control.Wish{Act: "seed", Args: map[string]any{"Contacts": contacts, "Letters": letters, "Seed": number},
+		err := c.ask(cmd.Context(), control.Wish{Act: "seed", Args: map[string]any{"Contacts": contacts, "Letters": letters, "Seed": number,
+			"Tasks": min(2*work, contacts), "Deals": work, "Leads": work / 2},
 			Result: &r, Progress: func(raw json.RawMessage) { c.seedProgress(raw) }})
 		if err != nil {
 			return err
 		}
-		return c.print(r, func(w io.Writer) { fmt.Fprintf(w, "%d customers, %d letters\n", r["created"], r["letters"]) })
+		return c.print(r, func(w io.Writer) {
+			fmt.Fprintf(w, "%d customers, %d letters, %d tasks, %d deals, %d leads\n", r["created"], r["letters"], r["tasks"], r["deals"], r["leads"])
+		})
 	}}
 	cmd.Flags().IntVar(&contacts, "contacts", 10000, "how many customers")
 	cmd.Flags().IntVar(&letters, "letters", -1, "how many letters they wrote (default: one for 50 customers, at most 200)")
+	cmd.Flags().IntVar(&work, "deals", -1, "how many deals they have, with twice as many tasks (default: one for 20 customers, at most 500)")
 	cmd.Flags().Uint64Var(&number, "seed", 1, "the same number makes the same customers")
 	return cmd
 }

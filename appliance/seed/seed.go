@@ -1,8 +1,9 @@
-// Package seed makes customers and letters that never were, for demonstrations, trials and measurements.
+// Package seed makes customers, letters, tasks, deals and leads that never were, for demonstrations, trials and
+// measurements.
 //
-// It owns nothing and writes nothing: main turns what it yields into contacts and messages through their rooms. About
-// 60 of 100 customers have Hebrew names, 25 Russian and 15 English, with the companies, cities, phones and addresses
-// that go with them.
+// It owns nothing and writes nothing: main turns what it yields into records through their rooms. About 60 of 100
+// customers have Hebrew names, 25 Russian and 15 English, with the companies, cities, phones and addresses that go with
+// them; what they write and what is done for them is in their language.
 //
 // It promises that customer i of a seed is always the same, however many are asked for; that no two customers of one
 // seed share a phone or an e-mail address up to Most; that every phone is valid where it is from; and that every

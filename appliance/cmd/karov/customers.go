@@ -116,31 +116,36 @@ func outcomeOf(o contact.Outcome) transfer.Outcome {
 // seedBatch is how many synthetic customers one transaction takes.
 const seedBatch = 500
 
-// seedAct fills in synthetic customers and some of their letters, for trials and measurements.
+// seedAct fills in synthetic customers, some of their letters, and the work that they make, for trials and measurements.
 func (a *appliance) seedAct(ctx context.Context, c *control.Call) (any, error) {
 	var args struct {
 		Contacts, Letters int
-		Seed              uint64
+		seedWork
 	}
 	if err := c.Args(&args); err != nil {
+		return nil, err
+	}
+	if err := args.check(args.Contacts); err != nil {
 		return nil, err
 	}
 	if args.Contacts < 0 || args.Contacts > seed.Most || args.Letters < 0 || args.Letters > args.Contacts {
 		return nil, fault.InvalidField("contacts", "seed.count", "most", seed.Most)
 	}
-	created := 0
+	done, created, fresh := 0, 0, map[int]bool{}
 	var batch []contact.Draft
 	flush := func() error {
 		outcomes, errs, err := a.contacts.Import(ctx, batch, false)
 		for i := range outcomes {
 			if outcomes[i] == contact.Created && errs[i] == nil {
 				created++
+				if index := done - len(batch) + i; index < max(args.Tasks, args.Deals) {
+					fresh[index] = true
+				}
 			}
 		}
 		batch = batch[:0]
 		return errors.Join(append(errs, err)...)
 	}
-	done := 0
 	for s := range seed.Contacts(args.Seed, args.Contacts) {
 		batch = append(batch, contact.Draft{Kind: s.Kind, Name: s.Name, Company: s.Company, Phones: s.Phones, Emails: s.Emails,
 			City: s.City, Address: s.Address, Note: s.Note, Birthday: s.Birthday, Key: fmt.Sprintf("seed:%d:%d", args.Seed, s.Index)})
@@ -152,7 +157,15 @@ func (a *appliance) seedAct(ctx context.Context, c *control.Call) (any, error) {
 		}
 	}
 	letters, err := a.seedLetters(ctx, args.Seed, args.Letters)
-	return map[string]int{"created": created, "letters": letters}, err
+	if err != nil {
+		return nil, err
+	}
+	made, err := a.seedWork(ctx, args.seedWork, fresh)
+	if err != nil {
+		return nil, err
+	}
+	made["created"], made["letters"] = created, letters
+	return made, nil
 }
 
 // seedLetters lets the first customers that have an e-mail address write to the office.
