@@ -17,6 +17,8 @@ type checker struct {
 	formulas map[*schema.Field]*formula
 	open     []*schema.Field // formula fields that are being read, outermost first
 
+	value bool // a value is being checked that may be a text without its quotes
+
 	err  error
 	key  string // of the error
 	cost int
@@ -115,7 +117,7 @@ func (c *checker) single(n *node) {
 // pair checks a comparison of two sides.
 func (c *checker) pair(n *node) {
 	c.check(n.kids[0])
-	c.check(n.kids[1])
+	c.checkValue(n.kids[1])
 	if other, ok := mirrored[n.op]; ok && !n.kids[0].reads && n.kids[1].reads {
 		n.op = other
 		n.kids[0], n.kids[1] = n.kids[1], n.kids[0]
@@ -136,6 +138,13 @@ func (c *checker) pair(n *node) {
 	c.ready(n)
 }
 
+// checkValue checks what something is compared with: a word there is more often a text without its quotes than a field.
+func (c *checker) checkValue(n *node) {
+	c.value = n.op == opPath
+	c.check(n)
+	c.value = false
+}
+
 // list checks x in (a, b).
 func (c *checker) list(n *node) {
 	left := n.kids[0]
@@ -144,7 +153,7 @@ func (c *checker) list(n *node) {
 	}
 	plain := true
 	for _, item := range n.kids[1:] {
-		if c.check(item); c.err != nil {
+		if c.checkValue(item); c.err != nil {
 			return
 		}
 		c.fit(left, item, opEqual)

@@ -87,7 +87,11 @@ func (c *checker) unknown(e *schema.Entity, name string, at int) {
 			best, distance = f.Name, d
 		}
 	}
-	if best == "" {
+	switch {
+	case best == "" && c.value:
+		c.wrong("filter.unquoted", "column", at, "found", excerpt(name))
+		return
+	case best == "":
 		c.wrong("filter.unknown", "column", at, "field", excerpt(name))
 		return
 	}
