@@ -87,10 +87,22 @@ func (r *Room) entries(ctx context.Context, tx store.Tx, id ID, at place, limit 
 	}
 	var facts []Entry
 	err := journal.Concerning(tx, id.String(), at.Fact, func(f journal.Fact) bool {
-		facts = append(facts, Entry{At: f.At, Fact: f})
+		if f.ID == id.String() || r.mayHear(ctx, tx, f) {
+			facts = append(facts, Entry{At: f.At, Fact: f})
+		}
 		return len(facts) < limit
 	})
 	return merged(append(sources, facts), limit), err
+}
+
+// mayHear tells whether the actor may see the record that a fact is about, as a deal of the customer that was won.
+func (r *Room) mayHear(ctx context.Context, tx store.Tx, f journal.Fact) bool {
+	id, err := record.ParseID(f.ID)
+	if err != nil {
+		return false
+	}
+	rec, err := r.book.Raw(tx, f.Entity, id)
+	return err == nil && r.book.Allowed(ctx, tx, access.See, rec)
 }
 
 // merged takes from the source whose next entry is the newest, until there are limit.

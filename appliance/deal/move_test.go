@@ -270,3 +270,22 @@ func TestOfACustomer(t *testing.T) {
 		t.Errorf("through links %d deals are found", len(page.Records))
 	}
 }
+
+// TestTheTimelineTellsOfDeals shows that a deal was won to those who may see the deal, and to nobody else.
+func TestTheTimelineTellsOfDeals(t *testing.T) {
+	o := open(t)
+	o.role("support", []access.Grant{{Entity: Deals, Verb: access.See, Scope: access.None}})
+	d := o.move(o.make(record.Values{}), "Won")
+	for role, want := range map[access.Role]bool{access.Owner: true, access.Viewer: true, "support": false} {
+		entries, _, err := o.people.Timeline(as(t, role), d.Contact, "", 20)
+		must(t, err)
+		told, made := false, false
+		for _, e := range entries {
+			told = told || e.Fact.Name == "deal.won"
+			made = made || e.Record.Exists() && e.Record.Entity() == Deals
+		}
+		if told != want || made != want || len(entries) == 0 {
+			t.Errorf("%s: the deal %v, that it was won %v", role, made, told)
+		}
+	}
+}
