@@ -15,6 +15,7 @@ type checker struct {
 	entity   *schema.Entity
 	hidden   func(entity, field string) bool
 	formulas map[*schema.Field]*formula
+	choices  map[*schema.Field]map[string]string
 	open     []*schema.Field // formula fields that are being read, outermost first
 
 	value bool // a value is being checked that may be a text without its quotes

@@ -108,7 +108,8 @@ func read(text string, s *schema.Schema, entity string, o Options) (*node, *chec
 	if err != nil || root == nil {
 		return nil, &checker{}, err
 	}
-	c := &checker{text: text, schema: s, entity: e, hidden: o.Hidden, formulas: map[*schema.Field]*formula{}}
+	c := &checker{text: text, schema: s, entity: e, hidden: o.Hidden, formulas: map[*schema.Field]*formula{},
+		choices: map[*schema.Field]map[string]string{}}
 	c.check(root)
 	if c.err == nil && c.cost > maxCost {
 		c.wrong("filter.costly", "column", root.at)

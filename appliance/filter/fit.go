@@ -75,28 +75,44 @@ func (c *checker) fitAmount(f *schema.Field, right *node) {
 // fitChoice takes a choice by its value, or by what it is called in some language where only one is called so.
 func (c *checker) fitChoice(f *schema.Field, right *node) {
 	text := string(right.lit.b)
-	if text == "" || slices.Contains(f.Choices, text) || slices.Contains(f.Retired, text) {
+	if text == "" {
 		return
 	}
-	found, folded := "", search.Fold(text)
-	for _, value := range slices.Concat(f.Choices, f.Retired) {
-		called := search.Fold(value) == folded
-		for _, label := range f.ChoiceLabels[value] {
-			called = called || search.Fold(label) == folded
-		}
-		if called && found != "" && found != value {
-			found = ""
-			break
-		}
-		if called {
-			found = value
-		}
+	called, ok := c.choices[f]
+	if !ok {
+		called = choicesOf(f)
+		c.choices[f] = called
 	}
-	if found == "" {
+	value := called[text]
+	if value == "" {
+		value = called["\x00"+search.Fold(text)]
+	}
+	if value == "" {
 		c.wrong("filter.choice", "column", right.at, "choices", excerptList(f.Choices))
 		return
 	}
-	right.lit.b = []byte(found)
+	right.lit.b = []byte(value)
+}
+
+// choicesOf lists the choices of a field by their values and, behind a NUL, by what they are called, folded: "" where two
+// are called alike.
+func choicesOf(f *schema.Field) map[string]string {
+	called := map[string]string{}
+	name := func(label, value string) {
+		folded := "\x00" + search.Fold(label)
+		if other, taken := called[folded]; taken && other != value {
+			value = ""
+		}
+		called[folded] = value
+	}
+	for _, value := range slices.Concat(f.Choices, f.Retired) {
+		called[value] = value
+		name(value, value)
+		for _, label := range f.ChoiceLabels[value] {
+			name(label, value)
+		}
+	}
+	return called
 }
 
 // excerptList shows the first of many choices.

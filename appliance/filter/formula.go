@@ -104,7 +104,7 @@ func (c *checker) formulaOf(e *schema.Entity, field *schema.Field, at int) *form
 		c.formulas[field] = nil
 		return nil
 	}
-	inner := &checker{text: field.Formula, schema: c.schema, entity: e, hidden: c.hidden, formulas: c.formulas,
+	inner := &checker{text: field.Formula, schema: c.schema, entity: e, hidden: c.hidden, formulas: c.formulas, choices: c.choices,
 		open: append(slices.Clone(c.open), field)}
 	if inner.check(root); inner.err == nil && inner.cost <= maxCost {
 		inner.result(root)

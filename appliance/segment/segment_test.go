@@ -346,6 +346,32 @@ func TestSchemaChanges(t *testing.T) {
 	wantNames(t, "members", o.members(s.ID), "Dana")
 	wantNames(t, "members", o.members(same.ID), "Dana")
 	wantNames(t, "nobody joined", o.told())
+
+	// The owner takes the field away: what asked for it is broken, and says so, until it is right again.
+	must(t, second(o.schema.Change(as(t, access.Owner), 3, schema.Op{Kind: schema.AddField, Entity: "contact", Field: "mood", Labels: map[string]string{"en": "Mood"}, Definition: schema.Definition{Type: schema.Text}})))
+	mood := o.segment(`mood = "good"`)
+	view := o.add("view", record.Values{"name": "v", "entity": "contact", "filter": `mood = "good"`, "columns": []string{"mood"}})
+	o.work()
+	must(t, o.book.Update(as(t, access.Owner), func(tx store.Tx) error { // as a version of the program without the field would see it
+		tx.Bucket(filtersBucket).Put(mood.ID[:], definition("contact", `moods = "good"`))
+		touch(tx)
+		return nil
+	}))
+	_, err := o.Members(as(t, access.Owner), mood.ID, "", 5)
+	wantFault(t, "a broken segment", err, "segment.broken")
+	if st, err := o.Status(as(t, access.Owner), mood.ID); err != nil || !st.Broken || st.Ready {
+		t.Errorf("status %v, %v", st, err)
+	}
+	o.add("contact", record.Values{"name": "Avi"})
+	mood = o.change(mood, record.Values{"filter": `mood = "bad"`})
+	o.work()
+	if st, err := o.Status(as(t, access.Owner), mood.ID); err != nil || !st.Ready {
+		t.Errorf("status %v, %v", st, err)
+	}
+	must(t, second(o.schema.Change(as(t, access.Owner), 4, schema.Op{Kind: schema.HideField, Entity: "contact", Field: "mood"})))
+	o.change(view, record.Values{"name": "w"}) // nothing new is wrong in it
+	_, err = o.book.Change(as(t, access.Owner), "view", view.ID, 2, record.Values{"columns": []string{"mood", "nose"}})
+	wantFault(t, "a column that is none", err, "columns: view.column")
 }
 
 func second[T any](_ T, err error) error { return err }

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/karov-crm/karov/appliance/access"
@@ -56,7 +57,7 @@ func (r *Room) parse(ctx context.Context, tx store.Tx, entity, text string) (*fi
 func (r *Room) viewWritten(ctx context.Context, tx store.Tx, before, after record.Record) error {
 	shared := tx.Bucket(sharedBucket)
 	if after.Exists() {
-		if err := r.checkView(ctx, tx, after); err != nil {
+		if err := r.checkView(ctx, tx, before, after); err != nil {
 			return err
 		}
 	}
@@ -73,21 +74,43 @@ func sharedKey(view record.Record) []byte {
 	return append([]byte(view.Text("entity")+"\x00"), view.ID[:]...)
 }
 
-func (r *Room) checkView(ctx context.Context, tx store.Tx, view record.Record) error {
-	entity := view.Text("entity")
-	if _, err := r.parse(ctx, tx, entity, view.Text("filter")); err != nil {
-		return err
+// checkView checks what is new in a view. What the schema has moved on from stays until somebody changes it, so that a
+// broken view can still be renamed.
+func (r *Room) checkView(ctx context.Context, tx store.Tx, before, after record.Record) error {
+	entity := after.Text("entity")
+	moved := !before.Exists() || before.Text("entity") != entity
+	if moved || before.Text("filter") != after.Text("filter") {
+		if _, err := r.parse(ctx, tx, entity, after.Text("filter")); err != nil {
+			return err
+		}
 	}
 	e := r.schema.At(tx).Entity(entity)
-	if name := strings.TrimPrefix(view.Text("sort"), "-"); name != "" && name != "created_at" {
-		if f := e.Field(name); f == nil || !f.Indexed || f.Many || !r.book.Readable(ctx, e, name) {
-			return fault.InvalidField("sort", "list.sort", "field", name)
+	if e == nil {
+		return nil
+	}
+	if sort := after.Text("sort"); moved || before.Text("sort") != sort {
+		if err := r.checkSort(ctx, e, strings.TrimPrefix(sort, "-")); err != nil {
+			return err
 		}
 	}
-	for _, name := range view.Texts("columns") {
-		if !own(name) && !r.book.Readable(ctx, e, name) {
+	known := before.Texts("columns")
+	if moved {
+		known = nil
+	}
+	for _, name := range after.Texts("columns") {
+		if !slices.Contains(known, name) && !own(name) && !r.book.Readable(ctx, e, name) {
 			return fault.InvalidField("columns", "view.column", "field", name)
 		}
+	}
+	return nil
+}
+
+func (r *Room) checkSort(ctx context.Context, e *schema.Entity, name string) error {
+	if name == "" || name == "created_at" {
+		return nil
+	}
+	if f := e.Field(name); f == nil || !f.Indexed || f.Many || !r.book.Readable(ctx, e, name) {
+		return fault.InvalidField("sort", "list.sort", "field", name)
 	}
 	return nil
 }
