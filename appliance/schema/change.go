@@ -145,6 +145,7 @@ func (r *Registry) write(ctx context.Context, tx store.Tx, before *Schema, fresh
 	if err != nil {
 		return err
 	}
+	tx.Bucket(versionsBucket).Put(builtKey, fresh.schema.whole())
 	tx.OnCommit(func() { r.committed(snapshot{string(head), fresh.schema}) })
 	return r.Journal.Append(ctx, tx, factOf(v))
 }

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -117,5 +118,57 @@ func TestDamagedStore(t *testing.T) {
 		if f := fault.Of(err); err == nil || f.Key != "store.damaged" || f.Params["what"] != versionsBucket {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestUpgradesAreTold: what a newer program brings reaches the watchers once, before anybody writes, also when one of them
+// refuses it.
+func TestUpgradesAreTold(t *testing.T) {
+	o := openOffice(t)
+	var heard []string
+	settle := func(o *office, answer error) (refused error) {
+		t.Helper()
+		heard = nil
+		o.Watch(func(tx store.Tx, before, after *Schema) error {
+			for _, d := range Diff(before, after) {
+				heard = append(heard, d.Entity+"."+d.Field+" "+d.What)
+			}
+			tx.Bucket("test.heard").Put([]byte("x"), []byte("y"))
+			return answer
+		})
+		refused, err := o.Settle(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return refused
+	}
+	if err := settle(o, nil); err != nil || heard != nil {
+		t.Errorf("the first start: %v, %v", heard, err)
+	}
+	o.change(t, newField("contact", "nickname", Definition{Type: Choice, Many: true, Choices: []string{"a"}, Default: []string{"a"}, Indexed: true}))
+	if err := settle(reopen(t, o.db, builtin()...), nil); err != nil || heard != nil {
+		t.Errorf("the same program again: %v, %v", heard, err)
+	}
+	newer := builtin()
+	newer[0].Fields[4].Indexed = true
+	newer[0].Fields = append(newer[0].Fields, Field{Number: 22, Name: "nickname", Type: Text})
+	no := errors.New("there are duplicates")
+	if err := settle(reopen(t, o.db, newer...), no); !errors.Is(err, no) {
+		t.Errorf("the refusal is not told: %v", err)
+	}
+	if !slices.Equal(heard, []string{"contact.city indexed", "contact.nickname added", "contact.nickname_custom name"}) {
+		t.Errorf("heard %v", heard)
+	}
+	if err := settle(reopen(t, o.db, newer...), nil); err != nil || heard != nil {
+		t.Errorf("told twice: %v, %v", heard, err)
+	}
+	if err := o.db.Update(t.Context(), func(tx store.Tx) error { tx.Bucket(versionsBucket).Put(builtKey, []byte("[null]")); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Settle(t.Context()); fault.Of(err).Key != "store.damaged" {
+		t.Errorf("damaged: %v", err)
+	}
+	if refused, err := Fixed(o.Current()).Settle(t.Context()); refused != nil || err != nil {
+		t.Errorf("a fixed one: %v, %v", refused, err)
 	}
 }
