@@ -19,7 +19,7 @@ const module = "github.com/karov-crm/karov/"
 var floors = [][]string{
 	{"fault", "config", "store", "blob"},
 	{"schema", "journal", "record", "access", "search", "job", "filter"},
-	{"staff", "contact", "inbox", "deal", "task", "segment"},
+	{"staff", "contact", "inbox", "deal", "task", "attachment", "segment"},
 	{"automation", "transfer", "plugin", "api", "control", "snapshot", "seed"},
 	{"bench"},
 	{"cmd/karov", "appliancetest"},
@@ -45,6 +45,7 @@ var sideways = []struct{ from, to, reason string }{
 	{"record", "journal", "each write is a fact"},
 	{"record", "access", "each door asks for permission"},
 	{"record", "search", "lookup is written with the record"},
+	{"api", "transfer", "programs take records out by the same rules as people"},
 	{"record", "filter", "lists are filtered, and formulas computed"},
 	{"filter", "schema", "names and types are those of the schema"},
 	{"filter", "search", "texts compare as lookup folds them"},

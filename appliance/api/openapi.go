@@ -1,16 +1,17 @@
 package api
 
 import (
+	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/karov-crm/karov/appliance/record"
 	"github.com/karov-crm/karov/appliance/schema"
 )
 
-// object in the OpenAPI document (OpenAPI 3.1, JSON Schema 2020-12).
+// doc is an object in the OpenAPI document (OpenAPI 3.1, JSON Schema 2020-12).
 type doc = map[string]any
 
 // operation is one call as the document has it.
@@ -19,24 +20,40 @@ type operation doc
 // document is the OpenAPI document while it is written.
 type document struct {
 	schema *schema.Schema
-	entity *schema.Entity // that the path is written for; nil for paths of no single entity
+	hidden func(entity, field string) bool // from who reads the document
+	entity *schema.Entity                  // that the path is written for; nil for paths of no single entity
+}
+
+// entities lists those that are in use.
+func (d *document) entities() []*schema.Entity {
+	return slices.DeleteFunc(d.schema.Entities(), func(e *schema.Entity) bool { return e.Hidden })
+}
+
+// fields lists an entity's fields that are in use and that the reader may know of.
+func (d *document) fields(e *schema.Entity) (fields []*schema.Field) {
+	for i := range e.Fields {
+		if f := &e.Fields[i]; !f.Hidden && !d.hidden(e.Name, f.Name) {
+			fields = append(fields, f)
+		}
+	}
+	return fields
 }
 
 func (a *API) openapi(c echo.Context) error {
 	if _, err := parameters(c); err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, jsonType, a.document())
+	return writeJSON(c, http.StatusOK, jsonType, a.document(c.Request().Context()))
 }
 
-// document describes every route as it is, for every entity there is.
-func (a *API) document() doc {
-	d := &document{schema: a.Book.Schema()}
+// document describes every route as it is for the caller, for every entity there is.
+func (a *API) document(ctx context.Context) doc {
+	d := &document{schema: a.Book.Schema(), hidden: func(entity, field string) bool { return a.Gate.Fields(ctx, entity).Hidden(field) }}
 	paths := doc{}
 	for _, r := range a.routes() {
 		entities := []*schema.Entity{nil}
 		if strings.Contains(r.path, ":entity") {
-			entities = d.schema.Entities()
+			entities = d.entities()
 		}
 		for _, d.entity = range entities {
 			path := r.path
@@ -47,10 +64,7 @@ func (a *API) document() doc {
 			if r.open {
 				op["security"] = []any{}
 			}
-			if strings.Contains(path, ":id") {
-				path = strings.Replace(path, ":id", "{id}", 1)
-				op.needs(doc{"name": "id", "in": "path", "required": true, "schema": doc{"type": "string", "format": "uuid"}})
-			}
+			path = op.places(path)
 			item, ok := paths[path].(doc)
 			if !ok {
 				item = doc{}
@@ -73,15 +87,23 @@ func (a *API) document() doc {
 func (d *document) components() doc {
 	schemas := doc{
 		"problem": problemSchema(),
+		"amount":  amountSchema(),
+		"file":    fileSchema(),
 		"hit": doc{"type": "object", "properties": doc{"entity": text(), "id": uuid(), "title": text(), "subtitle": text(),
-			"matched": doc{"type": "string", "description": "The phone or e-mail that matched, where the title does not show it."}}},
+			"matched": doc{"type": "string", "description": "The phone or e-mail that matched, where the title does not show it."},
+			"marks":   marksSchema("title"), "subtitle_marks": marksSchema("subtitle"), "matched_marks": marksSchema("matched")}},
 		"entry": doc{"type": "object", "description": "What happened: a record, or a fact.",
-			"properties": doc{"at": moments(), "record": doc{"type": "object"}, "fact": doc{"type": "object"}}},
+			"properties": doc{"at": moments(), "record": doc{"type": "object"}, "fact": ref("fact")}},
+		"fact":        factSchema(),
+		"revision":    revisionSchema(),
+		"share":       shareSchema(),
+		"bulk":        bulkSchema(),
+		"explanation": explanationSchema(),
 	}
-	for _, e := range d.schema.Entities() {
-		schemas[e.Name] = shownSchema(e)
-		schemas[e.Name+".new"] = writtenSchema(e, true)
-		schemas[e.Name+".change"] = writtenSchema(e, false)
+	for _, e := range d.entities() {
+		schemas[e.Name] = d.shownSchema(e)
+		schemas[e.Name+".new"] = d.writtenSchema(e, true)
+		schemas[e.Name+".change"] = d.writtenSchema(e, false)
 		schemas[e.Name+".page"] = pageSchema(e.Name)
 	}
 	return doc{
@@ -102,25 +124,24 @@ func problemSchema() doc {
 }
 
 // shownSchema is a record as it is read.
-func shownSchema(e *schema.Entity) doc {
+func (d *document) shownSchema(e *schema.Entity) doc {
 	properties := doc{"id": uuid(), "entity": doc{"const": e.Name}, "version": doc{"type": "integer", "minimum": 1},
 		"created_at": moments(), "updated_at": moments(), "created_by": text(), "updated_by": text()}
-	for i := range e.Fields {
-		properties[e.Fields[i].Name] = fieldSchema(&e.Fields[i])
+	for _, f := range d.fields(e) {
+		properties[f.Name] = fieldSchema(f)
 	}
 	return doc{"type": "object", "properties": properties, "required": []string{"id", "entity", "version"}}
 }
 
-// writtenSchema is a record as it is written: without what only its room writes.
-func writtenSchema(e *schema.Entity, fresh bool) doc {
+// writtenSchema is a record as it is written: without what only its room writes, or nobody.
+func (d *document) writtenSchema(e *schema.Entity, fresh bool) doc {
 	properties, required := doc{}, []string{}
-	for i := range e.Fields {
-		f := &e.Fields[i]
-		if f.Closed {
+	for _, f := range d.fields(e) {
+		if f.Closed || f.Type == schema.Formula {
 			continue
 		}
 		properties[f.Name] = fieldSchema(f)
-		if f.Required && fresh {
+		if f.Required && fresh && f.Default == nil {
 			required = append(required, f.Name)
 		}
 	}
@@ -152,21 +173,46 @@ func fieldSchema(f *schema.Field) doc {
 		s["format"] = "date-time"
 	case schema.Date:
 		s["format"] = "date"
+	case schema.Yearly:
+		s["description"] = "A day that comes every year: 1990-02-28, or --02-28 without a year."
 	case schema.Email:
 		s["format"] = "email"
+	case schema.URL:
+		s["format"] = "uri"
 	case schema.Link:
 		s["format"], s["description"] = "uuid", "The id of a "+f.Target+"."
 	case schema.Staff:
 		s["description"] = "The id of an account."
+	case schema.Money:
+		s = orNull("amount")
+	case schema.File, schema.Picture:
+		s = orNull("file")
 	case schema.Data:
 		s = doc{}
+	case schema.Formula:
+		s = doc{"description": "Computed: " + f.Formula}
 	}
 	if f.Many {
-		s["type"] = "string"
-		s = doc{"type": []string{"array", "null"}, "items": s}
+		s = doc{"type": []string{"array", "null"}, "items": withoutNull(s)}
 	}
-	if f.Closed {
+	if f.Closed || f.Type == schema.Formula {
 		s["readOnly"] = true
+	}
+	return s
+}
+
+func orNull(name string) doc { return doc{"anyOf": []any{ref(name), doc{"type": "null"}}} }
+
+// withoutNull is what each of many is: none of them is nothing.
+func withoutNull(s doc) doc {
+	if any, ok := s["anyOf"].([]any); ok {
+		return any[0].(doc)
+	}
+	if types, ok := s["type"].([]string); ok {
+		s["type"] = types[0]
+	}
+	if all, ok := s["enum"].([]any); ok {
+		s["enum"] = all[1:]
 	}
 	return s
 }
@@ -199,6 +245,27 @@ func (o operation) needs(parameter doc) operation {
 	return o
 }
 
+// places turns the names in a route's path into those of the document, and declares them.
+func (o operation) places(path string) string {
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		name, ok := strings.CutPrefix(segment, ":")
+		if !ok {
+			continue
+		}
+		content := text()
+		switch name {
+		case "id":
+			content = uuid()
+		case "n":
+			content = doc{"type": "integer", "minimum": 0}
+		}
+		segments[i] = "{" + name + "}"
+		o.needs(doc{"name": name, "in": "path", "required": true, "schema": content})
+	}
+	return strings.Join(segments, "/")
+}
+
 func (o operation) asks(name, description string, content doc) operation {
 	return o.needs(doc{"name": name, "in": "query", "description": description, "schema": content})
 }
@@ -228,109 +295,3 @@ const (
 	keyOfVersion = "The ETag of the version that was seen."
 	keyOfFields  = "Names of the fields to show, with commas between."
 )
-
-func describeHealth(*document) operation {
-	return call("health", "The process answers.").answers("200", "It does.", doc{"type": "object"})
-}
-
-func describeReady(*document) operation {
-	return call("ready", "Customers can be served.").answers("200", "They can.", doc{"type": "object"})
-}
-
-func describeMetrics(*document) operation {
-	o := call("metrics", "Numbers for Prometheus.")
-	o["responses"].(doc)["200"] = doc{"description": "Text exposition format.", "content": doc{"text/plain": doc{"schema": text()}}}
-	return o
-}
-
-func describeSelf(*document) operation {
-	return call("openapi", "This document.").answers("200", "OpenAPI 3.1.", doc{"type": "object"})
-}
-
-func describeSearch(*document) operation {
-	return call("search", "Finds customers by a few letters of any word, or by digits of a phone.").
-		needs(doc{"name": "q", "in": "query", "required": true, "schema": text()}).
-		asks("limit", "How many at most.", whole(1, 50)).
-		answers("200", "Best first.", doc{"type": "object", "properties": doc{"items": doc{"type": "array", "items": ref("hit")}}})
-}
-
-func describeList(d *document) operation {
-	e := d.entity
-	var indexed []string
-	for _, f := range e.Fields {
-		if f.Indexed {
-			indexed = append(indexed, f.Name)
-		}
-	}
-	return call("list."+e.Name, "Lists what the caller may see.").
-		asks("filter", `One field and the value it equals, as field = "value". Of: `+strings.Join(indexed, ", ")+".", text()).
-		asks("sort", `A field, with "-" before it for backwards; without one by age. Of: `+strings.Join(indexed, ", ")+".", text()).
-		asks("fields", keyOfFields, text()).pages(record.MaxLimit).counts().
-		answers("200", "A page.", ref(e.Name+".page"))
-}
-
-func describeCreate(d *document) operation {
-	return call("create."+d.entity.Name, "Makes a record.").onceOnly().takes(ref(d.entity.Name+".new")).
-		answers("201", "It stands at Location.", ref(d.entity.Name))
-}
-
-func describeGet(d *document) operation {
-	return call("get."+d.entity.Name, "Reads a record.").asks("fields", keyOfFields, text()).
-		header("If-None-Match", "The ETag of a version that is known already.", false).
-		answers("200", "ETag is its version.", ref(d.entity.Name)).answers("304", "It is that version still.", nil)
-}
-
-func describeChange(d *document) operation {
-	o := call("change."+d.entity.Name, "Changes some fields; null empties one.").header("If-Match", keyOfVersion, true).
-		takes(ref(d.entity.Name+".change")).answers("200", "As it is now.", ref(d.entity.Name))
-	o["requestBody"].(doc)["content"].(doc)[mergeType] = doc{"schema": ref(d.entity.Name + ".change")}
-	return o
-}
-
-func describeRemove(d *document) operation {
-	return call("delete."+d.entity.Name, "Puts a record into the bin.").header("If-Match", keyOfVersion, true).
-		answers("204", "It is there.", nil)
-}
-
-func describeTimeline(*document) operation {
-	return call("timeline", "Everything that happened with a customer, newest first. Long texts are cut; \"cut\" names them.").
-		pages(timelineMost).answers("200", "A page.", doc{"type": "object", "properties": doc{
-		"items": doc{"type": "array", "items": ref("entry")}, "next": doc{"type": []string{"string", "null"}}}})
-}
-
-func describeConversations(*document) operation {
-	return call("conversations", "Lists conversations of the inbox; each says its customer's name in contact_name.").
-		asks("view", "Which; without it those that are open.", doc{"enum": []string{"waiting", "open", "mine", "closed"}}).
-		pages(record.MaxLimit).counts().answers("200", "A page.", ref("conversation.page"))
-}
-
-func describeMessages(*document) operation {
-	return call("messages", "Lists the messages of a conversation, newest first.").asks("fields", keyOfFields, text()).
-		pages(record.MaxLimit).counts().answers("200", "A page.", ref("message.page"))
-}
-
-func describeReply(*document) operation {
-	return call("reply", "Answers. It leaves by the conversation's channel.").onceOnly().
-		takes(doc{"type": "object", "properties": doc{"text": text()}, "required": []string{"text"}, "additionalProperties": false}).
-		answers("201", "It waits to be sent; its state tells when it was.", ref("message"))
-}
-
-func describeAssign(*document) operation {
-	return call("assign", "Gives a conversation to an account, or with null to nobody.").
-		takes(doc{"type": "object", "properties": doc{"account": doc{"type": []string{"string", "null"}}},
-			"required": []string{"account"}, "additionalProperties": false}).
-		answers("200", "As it is now.", ref("conversation")).answers("204", "Done, and the caller sees it no more.", nil)
-}
-
-func describeClose(*document) operation {
-	return call("close", "Ends a conversation until the customer writes again.").
-		answers("200", "As it is now.", ref("conversation"))
-}
-
-func describeReopen(*document) operation {
-	return call("reopen", "Takes a conversation up again.").answers("200", "As it is now.", ref("conversation"))
-}
-
-func describeRetry(*document) operation {
-	return call("retry", "Sends a message again that failed.").answers("200", "As it is now.", ref("message"))
-}

@@ -116,7 +116,7 @@ func checkCalls(t *testing.T, h *house, calls map[string]bool) {
 			continue
 		}
 		for _, e := range h.Book.Schema().Entities() {
-			call := r.Method + " " + strings.NewReplacer(":entity", e.Name, ":id", "{id}").Replace(r.Path)
+			call := r.Method + " " + regexp.MustCompile(`:(\w+)`).ReplaceAllString(strings.Replace(r.Path, ":entity", e.Name, 1), "{$1}")
 			if calls[call] {
 				calls[call] = false
 			} else if _, known := calls[call]; !known {
@@ -154,8 +154,14 @@ func TestAnswersFitTheDocument(t *testing.T) {
 	for _, e := range h.Book.Schema().Entities() {
 		a := h.check(t, request{as: "owner", method: "GET", path: Prefix + "/records/" + e.Name, status: 200})
 		var p struct{ Items []map[string]any }
-		if err := json.Unmarshal([]byte(a.body), &p); err != nil || len(p.Items) == 0 {
-			t.Fatalf("%s: %v, %d items", e.Name, err, len(p.Items))
+		if err := json.Unmarshal([]byte(a.body), &p); err != nil {
+			t.Fatalf("%s: %v", e.Name, err)
+		}
+		if len(p.Items) == 0 {
+			if slices.Contains([]string{"contact", "conversation", "message"}, e.Name) {
+				t.Fatalf("%s: no items", e.Name)
+			}
+			continue
 		}
 		properties := at(d, "components", "schemas", e.Name, "properties").(map[string]any)
 		for name, value := range p.Items[0] {
@@ -198,29 +204,6 @@ func typeOf(v any) string {
 		return "array"
 	}
 	return "object"
-}
-
-// FuzzFilter: whatever the filter says, it is read whole or refused with a column that lies in it.
-func FuzzFilter(f *testing.F) {
-	for _, seed := range []string{`name = "x"`, `name="חי\"פה\\"`, `a.b_1 = ""`, `name`, `name =`, `name = "x`, `="x"`, `name = "x" and y = "z"`,
-		"\xff", `name = "\n"`, "  owner\t=\t\"\"  ", `name == "x"`} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		name, value, column, err := parseFilter(text)
-		if err != nil {
-			checkFault(t, err)
-			return
-		}
-		if name == "" || column < 1 {
-			t.Fatalf("%q reads as %q at %d", text, name, column)
-		}
-		quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value)
-		again, same, _, err := parseFilter(name + " = \"" + quoted + "\"")
-		if err != nil || again != name || same != value {
-			t.Fatalf("%q: %q = %q becomes %q = %q, %v", text, name, value, again, same, err)
-		}
-	})
 }
 
 // FuzzBody: a body is read as an object whose names stand once, or refused in words.

@@ -29,6 +29,8 @@ type page struct {
 	Next       *string  `json:"next"` // cursor of the next page, null on the last
 	Total      int      `json:"total"`
 	TotalExact bool     `json:"total_exact"` // false: there are more than Total
+
+	sensitive []record.Record // those of Items that show a sensitive field
 }
 
 // entity is the kind of record that the path names.
@@ -54,7 +56,7 @@ func (a *API) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	l, err := listOf(c, e)
+	l, err := a.listOf(c, e)
 	if err != nil {
 		return err
 	}
@@ -73,6 +75,14 @@ func (a *API) answerList(c echo.Context, l asked) error {
 	}
 	if p.Total, p.TotalExact, err = a.total(ctx, l); err != nil {
 		return err
+	}
+	if err := a.Book.TellListed(ctx, l.query, len(p.Items)); err != nil {
+		return err
+	}
+	for _, r := range p.sensitive {
+		if err := a.noteRead(ctx, l.shape, r); err != nil {
+			return err
+		}
 	}
 	return writeJSON(c, http.StatusOK, jsonType, p)
 }
@@ -95,6 +105,9 @@ func (a *API) pageTx(ctx context.Context, tx store.Tx, l asked) (page, error) {
 				return page{}, err
 			}
 			p.Items, size = append(p.Items, o), size+len(o.raw)
+			if len(l.shape.sensitive(r)) > 0 {
+				p.sensitive = append(p.sensitive, r)
+			}
 		}
 		left, q.Cursor, p.Next = left-q.Limit, found.Next, nil
 		if found.Next == "" {
@@ -114,25 +127,13 @@ func large(e *schema.Entity) bool {
 func (a *API) total(ctx context.Context, l asked) (n int, exact bool, err error) {
 	q := l.query
 	q.Cursor, q.Limit = "", record.MaxLimit
-	if strings.TrimPrefix(q.Sort, "-") == l.shape.entity.Title {
-		q.Sort = "" // a list by title has every record, and all of them are counted already
+	if !q.Valued {
+		q.Sort = "" // the order of a list does not change how long it is
 	}
 	if n, exact, err = a.Book.Count(ctx, q); err != nil || exact || !l.exact {
 		return n, exact, err
 	}
-	err = a.Book.View(ctx, func(tx store.Tx) error {
-		n, q.Cursor = 0, ""
-		for {
-			found, err := a.Book.ListTx(ctx, tx, q)
-			if err != nil {
-				return err
-			}
-			n += len(found.Records)
-			if q.Cursor = found.Next; found.Next == "" {
-				return nil
-			}
-		}
-	})
+	n, err = a.Book.CountAll(ctx, q)
 	return n, err == nil, err
 }
 
@@ -145,7 +146,7 @@ func (a *API) get(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := shapeOf(e, values["fields"])
+	s, err := a.shapeOf(c.Request().Context(), e, values["fields"])
 	if err != nil {
 		return err
 	}
@@ -155,6 +156,9 @@ func (a *API) get(c echo.Context) error {
 	}
 	r, err := a.Book.Get(c.Request().Context(), e.Name, id)
 	if err != nil {
+		return err
+	}
+	if err := a.noteRead(c.Request().Context(), s, r); err != nil {
 		return err
 	}
 	if slices.Contains(tagsOf(c.Request().Header, "If-None-Match"), etag(r)) {
@@ -233,13 +237,20 @@ func (a *API) valuesOf(c echo.Context) (record.Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
+	return values, notOwn(values)
+}
+
+// notOwn refuses what every record has of itself.
+func notOwn(values record.Values) error {
+	for _, name := range sortedNames(values) {
 		if slices.Contains(ownNames(), name) {
-			return nil, fault.InvalidField(name, "field.closed")
+			return fault.InvalidField(name, "field.closed")
 		}
 	}
-	return values, nil
+	return nil
 }
+
+func sortedNames(values record.Values) []string { return slices.Sorted(maps.Keys(values)) }
 
 // answerRecord shows one record with its version as a strong entity tag.
 func answerRecord(c echo.Context, status int, s shape, r record.Record) error {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -25,14 +26,14 @@ type shape struct {
 }
 
 // shapeOf reads a list of fields, as "name,phones". An empty one is all.
-func shapeOf(e *schema.Entity, fields string) (shape, error) {
+func (a *API) shapeOf(ctx context.Context, e *schema.Entity, fields string) (shape, error) {
 	s := shape{entity: e}
 	if fields == "" {
 		return s, nil
 	}
 	for name := range strings.SplitSeq(fields, ",") {
 		name = strings.TrimSpace(name)
-		if e.Field(name) == nil && !slices.Contains(ownNames(), name) {
+		if !a.Book.Readable(ctx, e, name) && !slices.Contains(ownNames(), name) {
 			return s, fault.InvalidField("fields", "list.unknown-field", "field", name)
 		}
 		s.only = append(s.only, name)
@@ -61,7 +62,7 @@ func (s shape) show(r record.Record) (object, error) {
 	var cut []string
 	for i := range s.entity.Fields {
 		f := &s.entity.Fields[i]
-		if !s.shows(f.Name) {
+		if !s.shows(f.Name) || !r.Reads(f.Name) {
 			continue
 		}
 		value := valueOf(r, f)
@@ -78,33 +79,17 @@ func (s shape) show(r record.Record) (object, error) {
 
 // valueOf reads a field in the form JSON has for its type.
 func valueOf(r record.Record, f *schema.Field) any {
-	switch f.Type {
-	case schema.Number:
-		if n, ok := r.Number(f.Name); ok {
-			return n
-		}
-		return nil
-	case schema.YesNo:
+	switch {
+	case f.Type == schema.YesNo:
 		return r.YesNo(f.Name)
-	case schema.Time:
+	case f.Type == schema.Time:
 		return moment(r.Time(f.Name))
-	case schema.Link:
-		if id := r.Link(f.Name); !id.Zero() {
-			return id.String()
-		}
-		return nil
-	case schema.Data:
-		var raw json.RawMessage
-		if r.Data(f.Name, &raw) != nil || len(raw) == 0 {
-			return nil
-		}
-		return raw
-	}
-	if f.Many {
-		return append([]string{}, r.Texts(f.Name)...)
-	}
-	if text := r.Text(f.Name); text != "" {
-		return text
+	case f.Type == schema.Formula:
+		return r.Computed(f.Name)
+	case r.Has(f.Name):
+		return r.Plain(f)
+	case f.Many:
+		return []string{}
 	}
 	return nil
 }

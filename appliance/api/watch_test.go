@@ -239,7 +239,7 @@ func TestNamesOfEveryRecord(t *testing.T) {
 	for _, name := range ownNames() {
 		s := must(schema.New(schema.Entity{Name: "thing", Fields: []schema.Field{{Number: 16, Name: name, Type: schema.Text}}}))(t)
 		p := h.Parts
-		p.Book = record.NewBook(record.Parts{Schema: s})
+		p.Book = record.NewBook(record.Parts{Schema: schema.Fixed(s)})
 		if _, err := New(p); err == nil || !strings.Contains(err.Error(), "field "+name) {
 			t.Errorf("field %s: %v", name, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/karov-crm/karov/appliance/contact"
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/inbox"
+	"github.com/karov-crm/karov/appliance/journal"
 	"github.com/karov-crm/karov/appliance/record"
 	"github.com/karov-crm/karov/appliance/search"
 )
@@ -29,6 +31,23 @@ type hit struct {
 	Title    string `json:"title"`
 	Subtitle string `json:"subtitle"`
 	Matched  string `json:"matched"`
+
+	// What of them was looked for, each from the first character to the one behind the last.
+	Marks         [][2]int `json:"marks"`
+	SubtitleMarks [][2]int `json:"subtitle_marks"`
+	MatchedMarks  [][2]int `json:"matched_marks"`
+}
+
+// characters turns marks in bytes into marks in characters (Unicode code points), which every language counts alike.
+func characters(text string, marks []search.Span) [][2]int {
+	counted := make([][2]int, 0, len(marks))
+	for _, m := range marks {
+		from := min(max(m.From, 0), len(text))
+		to := min(max(m.To, from), len(text))
+		first := utf8.RuneCountInString(text[:from])
+		counted = append(counted, [2]int{first, first + utf8.RuneCountInString(text[from:to])})
+	}
+	return counted
 }
 
 func (a *API) search(c echo.Context) error {
@@ -47,9 +66,14 @@ func (a *API) search(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := a.Journal.Note(c.Request().Context(), journal.Searched(len(found))); err != nil {
+		return err
+	}
 	items := make([]hit, 0, len(found))
 	for _, h := range found {
-		items = append(items, hit{h.Entity, record.ID(h.ID).String(), h.Title, h.Subtitle, h.Matched})
+		items = append(items, hit{Entity: h.Entity, ID: record.ID(h.ID).String(), Title: h.Title, Subtitle: h.Subtitle, Matched: h.Matched,
+			Marks: characters(h.Title, h.Marks), SubtitleMarks: characters(h.Subtitle, h.SubtitleMarks),
+			MatchedMarks: characters(h.Matched, h.MatchedMarks)})
 	}
 	return writeJSON(c, http.StatusOK, jsonType, map[string]any{"items": items})
 }
@@ -63,10 +87,11 @@ type entry struct {
 
 type fact struct {
 	Seq    uint64            `json:"seq"`
+	At     any               `json:"at"`
 	Name   string            `json:"name"`
 	Actor  string            `json:"actor"`
 	Fields []string          `json:"fields"`
-	About  map[string]string `json:"about"`
+	About  map[string]string `json:"about,omitempty"`
 }
 
 func (a *API) timeline(c echo.Context) error {
@@ -94,17 +119,13 @@ func (a *API) timeline(c echo.Context) error {
 		}
 		items = append(items, shown)
 	}
-	answer := map[string]any{"items": items, "next": nil}
-	if next != "" {
-		answer["next"] = next
-	}
-	return writeJSON(c, http.StatusOK, jsonType, answer)
+	return writeJSON(c, http.StatusOK, jsonType, itemsOf(items, next))
 }
 
 func (a *API) entry(e contact.Entry) (entry, error) {
 	if !e.Record.Exists() {
 		f := e.Fact
-		return entry{At: moment(e.At), Fact: &fact{Seq: f.Seq, Name: f.Name, Actor: f.Actor, Fields: append([]string{}, f.Fields...),
+		return entry{At: moment(e.At), Fact: &fact{Seq: f.Seq, At: moment(e.At), Name: f.Name, Actor: f.Actor, Fields: append([]string{}, f.Fields...),
 			About: f.About}}, nil
 	}
 	o, err := shape{entity: a.Book.Schema().Entity(e.Record.Entity()), cut: timelineText}.show(e.Record)
@@ -166,7 +187,7 @@ func viewQuery(view inbox.View, me string) record.Query {
 	open := func(r record.Record) bool { return r.Text("state") == inbox.Open }
 	switch view {
 	case inbox.Waiting:
-		q.Sort, q.Keep = "waiting_since", open
+		q.Sort, q.Valued, q.Keep = "waiting_since", true, open
 	case inbox.Mine:
 		q.Field, q.Value, q.Keep = "assignee", me, open
 	case inbox.Done:
@@ -191,7 +212,7 @@ func (a *API) messages(c echo.Context) error {
 	if l.exact, err = countOf(values); err != nil {
 		return err
 	}
-	if l.shape, err = shapeOf(a.Book.Schema().Entity("message"), values["fields"]); err != nil {
+	if l.shape, err = a.shapeOf(ctx, a.Book.Schema().Entity("message"), values["fields"]); err != nil {
 		return err
 	}
 	id, err := idOf(c, "conversation")

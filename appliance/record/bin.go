@@ -120,6 +120,31 @@ func (b *Book) Bin(ctx context.Context, entity string, after ID, limit int) (pag
 	return page, next, err
 }
 
+// Knows tells whether the actor may hear of what happens to a record: he sees it, or would see it were it not in the bin.
+// Of one that is gone for good hear those who see all of its entity.
+func (b *Book) Knows(ctx context.Context, entity string, id ID) (ok bool, err error) {
+	err = b.db.View(ctx, func(tx store.Tx) error {
+		e := b.schema.At(tx).Entity(entity)
+		if e == nil {
+			return nil
+		}
+		r, there := rawOf(tx, e, id)
+		if !there {
+			raw := tx.Bucket(binBucket).Get(binKey(entity, id))
+			if raw == nil {
+				rights, err := b.gate.Filter(ctx, entity)
+				ok = err == nil && rights.All && rights.Where == ""
+				return nil
+			}
+			r = unbinned(raw).Record
+			r.ID, r.entity = id, e
+		}
+		ok = b.Allowed(ctx, tx, access.See, r)
+		return nil
+	})
+	return ok, err
+}
+
 // Purge empties the bin of what was deleted before a moment, at most limit records, and says how many. It is for jobs
 // and asks nobody's permission.
 func (b *Book) Purge(ctx context.Context, before time.Time, limit int) (n int, err error) {

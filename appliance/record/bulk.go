@@ -73,7 +73,10 @@ func (b *Book) DeleteMany(ctx context.Context, q Query, progress func(Bulk)) (Bu
 }
 
 func (b *Book) many(ctx context.Context, q Query, act Bulk, progress func(Bulk), one func(store.Tx, *Bulk, Record) (bool, error)) (Bulk, error) {
-	act.ID, act.By, act.At = NewID(), access.ActorFrom(ctx).ID, b.now()
+	act.ID, act.By, act.At = q.Act, access.ActorFrom(ctx).ID, b.now()
+	if act.ID.Zero() {
+		act.ID = NewID()
+	}
 	if q.Filter != nil {
 		act.Filter = q.Filter.String()
 	}
@@ -81,7 +84,10 @@ func (b *Book) many(ctx context.Context, q Query, act Bulk, progress func(Bulk),
 	if err != nil {
 		return act, err
 	}
-	act.Total = len(ids)
+	if act.Total = len(ids); act.Total == 0 {
+		act.Ended = true
+		return act, b.db.Update(ctx, func(tx store.Tx) error { return saveBulk(tx, act) })
+	}
 	for batch := range slices.Chunk(ids, bulkBatch) {
 		next := act
 		err := b.db.Update(ctx, func(tx store.Tx) error {

@@ -47,12 +47,44 @@ func (b *Book) CreateOnce(ctx context.Context, entity, key string, values Values
 		if r, err = b.CreateTx(ctx, tx, Change{Entity: entity, ID: done.id, Values: values}); err != nil {
 			return err
 		}
-		forget(requests, done.at.Add(-requestLife))
-		requests.Put(requestKey(name[:]), done.raw())
-		requests.Put(requestTime(done.at, name[:]), nil)
+		keep(requests, name[:], done)
 		return nil
 	})
 	return r, err
+}
+
+// Once is for what is done once beside records, as an act on many of them: the same actor's same key gives the same id
+// for it, and fresh only the first time. The same key with something else asked is Invalid "idempotency.reused".
+func (b *Book) Once(ctx context.Context, what, key string, asked any) (id ID, fresh bool, err error) {
+	if key == "" || len(key) > MaxKey {
+		return ID{}, false, fault.InvalidField("key", "field.too-long", "limit", MaxKey)
+	}
+	raw, err := json.Marshal(asked)
+	if err != nil {
+		return ID{}, false, fault.Wrap(err, fault.Invalid, "input.invalid")
+	}
+	name := sha256.Sum256([]byte(access.ActorFrom(ctx).ID + "\x00" + what + "\x00" + key))
+	now := request{id: NewID(), values: sha256.Sum256(raw), at: b.now()}
+	err = b.db.Update(ctx, func(tx store.Tx) error {
+		requests := tx.Bucket(requestsBucket)
+		if before, ok := readRequest(requests.Get(requestKey(name[:]))); ok && now.at.Sub(before.at) < requestLife {
+			if id, fresh = before.id, false; before.values != now.values {
+				return fault.InvalidField("Idempotency-Key", "idempotency.reused")
+			}
+			return nil
+		}
+		id, fresh = now.id, true
+		keep(requests, name[:], now)
+		return nil
+	})
+	return id, fresh, err
+}
+
+// keep remembers a request, and forgets some that are old.
+func keep(requests store.Bucket, name []byte, q request) {
+	forget(requests, q.at.Add(-requestLife))
+	requests.Put(requestKey(name), q.raw())
+	requests.Put(requestTime(q.at, name), nil)
 }
 
 // again gives what an earlier request made.

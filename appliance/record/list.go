@@ -33,6 +33,7 @@ type Query struct {
 	Limit  int            // 0 is DefaultLimit
 	Cursor string         // of the page before, "" for the first
 	Keep   func(Record) bool
+	Act    ID // of ChangeMany and DeleteMany: the id that the act gets, so that who asks twice finds it; zero for a fresh one
 }
 
 // Page is a run of records and the cursor to the next, "" on the last page.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/karov-crm/karov/admin/frame"
 	"github.com/karov-crm/karov/appliance/access"
+	"github.com/karov-crm/karov/appliance/attachment"
 	"github.com/karov-crm/karov/appliance/blob"
 	"github.com/karov-crm/karov/appliance/config"
 	"github.com/karov-crm/karov/appliance/contact"
@@ -31,6 +32,7 @@ import (
 	"github.com/karov-crm/karov/appliance/store"
 	"github.com/karov-crm/karov/appliance/store/bolt"
 	"github.com/karov-crm/karov/appliance/task"
+	"github.com/karov-crm/karov/appliance/transfer"
 )
 
 // appliance is every room of a running Karov, wired by hand.
@@ -44,6 +46,7 @@ type appliance struct {
 	gate     *access.Gate
 	schema   *schema.Registry
 	journal  *journal.Journal
+	audit    *journal.Audit
 	book     *record.Book
 	search   *search.Index
 	blobs    *blob.Store
@@ -53,6 +56,8 @@ type appliance struct {
 	inbox    *inbox.Room
 	tasks    *task.Room
 	deals    *deal.Room
+	files    *attachment.Room
+	transfer *transfer.Office
 	settings *plugin.StoredSettings
 	plugins  *plugin.Host
 	targets  *snapshot.Targets
@@ -147,6 +152,8 @@ func checkFormula(s *schema.Schema, e *schema.Entity, f *schema.Field) error {
 func (a *appliance) rooms() (err error) {
 	a.staff = staff.New(a.db, a.gate, a.journal, a.now)
 	a.contacts = contact.New(a.book, a.gate, a.config.Country)
+	a.contacts.SetErasure(a.erasure())
+	a.audit = journal.NewAudit(a.journal, a.gate)
 	a.inbox = inbox.New(inbox.Parts{Book: a.book, Gate: a.gate, Contacts: a.contacts, Jobs: a.jobs, Now: a.now})
 	a.book.Watch("contact", staff.Holder("owner"))
 	a.book.Watch("conversation", staff.Holder("assignee"))
@@ -155,6 +162,8 @@ func (a *appliance) rooms() (err error) {
 	a.book.Watch("deal", staff.Holder("owner"))
 	a.tasks = task.New(task.Parts{Book: a.book, Gate: a.gate, Journal: a.journal, Contacts: a.contacts, Zone: a.book.Zone(), Now: a.now})
 	a.deals = deal.New(deal.Parts{Book: a.book, Gate: a.gate, Journal: a.journal, Contacts: a.contacts, Now: a.now})
+	a.files = attachment.New(a.book, a.gate, a.journal, a.blobs, a.now)
+	a.transfer = &transfer.Office{Book: a.book, Gate: a.gate, Journal: a.journal, Contacts: a.contacts, Staff: a.staff, Now: a.now}
 	if a.settings, err = plugin.OpenSettings(a.db, a.gate, a.journal, a.config.DataFile(snapshot.ConfFolder, "secret.key")); err != nil {
 		return err
 	}
@@ -176,8 +185,10 @@ func (a *appliance) rooms() (err error) {
 	return nil
 }
 
-// close gives the data free. The plugins are gone by then.
-func (a *appliance) close() error { return a.db.Close() }
+// close writes down what was read last, and gives the data free. The plugins are gone by then.
+func (a *appliance) close() error {
+	return errors.Join(a.journal.Flush(access.WithActor(context.Background(), access.Appliance())), a.db.Close())
+}
 
 // origin is what a backup of this appliance is taken of.
 func (a *appliance) origin() snapshot.Origin {

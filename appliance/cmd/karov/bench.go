@@ -85,15 +85,14 @@ func (m *measured) open(ctx context.Context) (o *bench.Office, err error) {
 	if err := m.identify(access.WithActor(ctx, access.Appliance()), a); err != nil {
 		return nil, err
 	}
-	programs, err := api.New(api.Parts{Book: a.book, Contacts: a.contacts, Inbox: a.inbox, Staff: a.staff, Search: a.search,
-		Log: a.log, Now: a.now, Version: version, Limits: api.Limits{PerSecond: 1e9, Burst: 1e9}}) // it asks as fast as it can
+	programs, err := a.programs(api.Limits{PerSecond: 1e9, Burst: 1e9}, ctx.Done()) // it asks as fast as it can
 	if err != nil {
 		return nil, err
 	}
 	return &bench.Office{Engine: engine, Writes: writes, Book: a.book, Contacts: a.contacts, Gate: a.gate, Owner: m.owner,
 		API: programs, Token: m.token, Close: engine.Close,
 		Import: func(ctx context.Context, file *os.File) (int, error) {
-			result, err := transfer.Import(ctx, file, transfer.Options{Name: file.Name(), Region: a.config.Country}, drafts{a})
+			result, err := transfer.Import(ctx, file, transfer.Options{Name: file.Name(), Region: a.config.Country}, a.transfer)
 			return result.Created, err
 		}}, nil
 }

@@ -21,7 +21,7 @@ import (
 func (a *appliance) commands() *control.Server {
 	s := control.NewServer(a.log)
 	for name, act := range map[string]control.Act{
-		"status": a.status, "setup": a.setupAct, "import": a.importAct, "seed": a.seedAct, "audit-verify": a.auditVerify,
+		"status": a.status, "setup": a.setupAct, "import": a.importAct, "export": a.exportAct, "seed": a.seedAct,
 		"staff-add": a.staffAdd, "staff-list": a.staffList, "staff-disable": a.staffDisable, "staff-reset": a.staffReset,
 		"token-create": a.tokenCreate, "token-list": a.tokenList, "token-revoke": a.tokenRevoke,
 		"plugin-list": a.pluginList, "plugin-configure": a.pluginConfigure, "plugin-enable": a.pluginEnable,
@@ -29,7 +29,7 @@ func (a *appliance) commands() *control.Server {
 	} {
 		s.Handle(name, act)
 	}
-	for _, acts := range []map[string]control.Act{a.rightsActs(), a.schemaActs()} {
+	for _, acts := range []map[string]control.Act{a.rightsActs(), a.schemaActs(), a.auditActs()} {
 		for name, act := range acts {
 			s.Handle(name, act)
 		}
@@ -65,11 +65,6 @@ func (a *appliance) status(ctx context.Context, _ *control.Call) (any, error) {
 		Plugins []pluginShown     `json:"plugins"`
 		Backups []snapshot.Target `json:"backups"`
 	}{version, a.config.Data, time.Since(a.since).Round(time.Second).String(), a.db.Size(), counts, waiting, a.shownPlugins(), targets}, nil
-}
-
-func (a *appliance) auditVerify(ctx context.Context, _ *control.Call) (any, error) {
-	good, err := a.journal.Verify(ctx)
-	return map[string]int{"facts": good}, err
 }
 
 // draft is a new account as commands send it.

@@ -38,7 +38,7 @@ func (a *appliance) importAct(ctx context.Context, c *control.Call) (any, error)
 	return transfer.Import(ctx, file, transfer.Options{Name: args.Name, Map: args.Map, DryRun: args.DryRun,
 		Region:   a.config.Country,
 		Progress: func(p transfer.Progress) { c.Progress(map[string]any{"rows": p}) },
-		Rejects:  pieces{c}}, drafts{a})
+		Rejects:  pieces{c}}, a.transfer)
 }
 
 // pieces sends what is written to it as progress.
@@ -62,55 +62,6 @@ func (a *appliance) spool(r io.Reader) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("keep the file to import: %w", err), f.Close(), os.Remove(f.Name()))
 	}
 	return f, nil
-}
-
-// drafts hands an import's rows to the contact room.
-type drafts struct{ a *appliance }
-
-func (d drafts) Import(ctx context.Context, rows []transfer.Draft) ([]transfer.Outcome, []error, error) {
-	taken := make([]contact.Draft, len(rows))
-	owners := map[string]error{}
-	for i, row := range rows {
-		taken[i] = contact.Draft{Kind: row.Kind, Name: row.Name, Company: row.Company, Phones: row.Phones, Emails: row.Emails,
-			City: row.City, Address: row.Address, Note: row.Note, Birthday: row.Birthday, ExternalID: row.ExternalID, Key: row.Key}
-		if row.OwnerEmail == "" {
-			continue
-		}
-		account, err := d.a.staff.ByEmail(ctx, row.OwnerEmail)
-		if fault.KindOf(err) == fault.NotFound {
-			owners[row.Key] = fault.InvalidField("owner", "transfer.owner", "column", "owner", "value", row.OwnerEmail)
-			continue
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		taken[i].Owner = account.ID
-	}
-	kept := slices.DeleteFunc(slices.Clone(taken), func(t contact.Draft) bool { return owners[t.Key] != nil })
-	outcomes, errs, err := d.a.contacts.Import(ctx, kept, false)
-	if err != nil {
-		return nil, nil, err
-	}
-	all, refused := make([]transfer.Outcome, len(rows)), make([]error, len(rows))
-	next := 0
-	for i, row := range rows {
-		if refused[i] = owners[row.Key]; refused[i] != nil {
-			continue
-		}
-		all[i], refused[i] = outcomeOf(outcomes[next]), errs[next]
-		next++
-	}
-	return all, refused, nil
-}
-
-func outcomeOf(o contact.Outcome) transfer.Outcome {
-	switch o {
-	case contact.Created:
-		return transfer.Created
-	case contact.Updated:
-		return transfer.Updated
-	}
-	return transfer.Unchanged
 }
 
 // seedBatch is how many synthetic customers one transaction takes.

@@ -21,6 +21,6 @@ var version = "0.0.0-dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	os.Exit(cli.Run(ctx, os.Args[1:], cli.Program{Version: version, Serve: serve, Setup: setup, Bench: measure,
+	os.Exit(cli.Run(ctx, os.Args[1:], cli.Program{Version: version, Serve: serve, Setup: setup, Bench: measure, VerifyFile: verifyFile,
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }

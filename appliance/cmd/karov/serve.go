@@ -71,8 +71,9 @@ func (a *appliance) run(ctx context.Context) error {
 	parts := map[string]func() error{
 		"pages":      func() error { return ignoreClosed(pages.Serve(listener)) },
 		"local door": func() error { return commands.Serve(door) },
+		"notes":      func() error { return a.journal.Run(access.WithActor(ctx, access.Appliance())) },
 		"indexes":    func() error { return a.book.Serve(access.WithActor(ctx, access.Appliance())) },
-		"jobs":       func() error { return job.NewRunner(a.jobs, a.log, 4, a.inbox.Jobs()...).Run(ctx) },
+		"jobs":       func() error { return job.NewRunner(a.jobs, a.log, 4, append(a.inbox.Jobs(), a.contacts.Jobs()...)...).Run(ctx) },
 	}
 	ended := make(chan struct{}, len(parts))
 	for name, part := range parts {
@@ -136,8 +137,7 @@ func (a *appliance) handler(ctx context.Context) (http.Handler, error) {
 	workspace.Register(pages, workspace.Rooms{Search: a.search, Contacts: a.contacts, Inbox: a.inbox, Staff: a.staff,
 		Files: a.blobs, Gate: a.gate, Region: a.config.Country})
 	live.Register(ctx, pages, a.journal, a.book)
-	programs, err := api.New(api.Parts{Book: a.book, Contacts: a.contacts, Inbox: a.inbox, Staff: a.staff, Search: a.search,
-		Log: a.log, Now: a.now, Version: version, Ready: a.ready, Plugins: a.pluginStates})
+	programs, err := a.programs(api.Limits{}, ctx.Done())
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +147,13 @@ func (a *appliance) handler(ctx context.Context) (http.Handler, error) {
 		mux.Handle(path, programs)
 	}
 	return mux, nil
+}
+
+// programs makes the API; its streams end when down is closed.
+func (a *appliance) programs(limits api.Limits, down <-chan struct{}) (*api.API, error) {
+	return api.New(api.Parts{Book: a.book, Schema: a.schema, Gate: a.gate, Journal: a.journal, Files: a.files, Transfer: a.transfer,
+		Contacts: a.contacts, Inbox: a.inbox, Staff: a.staff, Search: a.search, Log: a.log, Now: a.now, Version: version,
+		Limits: limits, Ready: a.ready, Plugins: a.pluginStates, Down: down})
 }
 
 // pluginStates gives each plugin's state by its id.
