@@ -25,7 +25,7 @@ type finding struct {
 
 	doc   stored
 	found []candidate
-	seen  map[uint64]bool // stamps in found
+	seen  map[uint64]bool // stamps that need no second look
 }
 
 // candidate is a record that was found.
@@ -198,6 +198,7 @@ func (f *finding) check(stamp uint64, a attempt, rank int) {
 	}
 	r := f.rights[string(d.entity)]
 	if r == nil || r.none || !r.sees(d) {
+		f.seen[stamp] = true
 		return
 	}
 	if r.fields != nil || a.query.vague {
@@ -205,12 +206,10 @@ func (f *finding) check(stamp uint64, a attempt, rank int) {
 			return
 		}
 	}
-	if r.Where != "" {
-		if f.index.check == nil || !f.spend(workDoc) || !f.index.check(f.ctx, f.tx, string(d.entity), d.id, r.Where) {
-			return
-		}
-	}
 	f.seen[stamp] = true
+	if r.Where != "" && (f.index.check == nil || !f.spend(workDoc) || !f.index.check(f.ctx, f.tx, string(d.entity), d.id, r.Where)) {
+		return
+	}
 	f.found = append(f.found, candidate{stamp, rank, d.recent, a.query, raw})
 }
 

@@ -39,7 +39,7 @@ func (t *term) learn(r *reading, n *names, g grade) {
 		t.way(g, r, textWord, t.text)
 		t.begun(g, r, textWord, textStart)
 		t.way(g, r, mailWord, t.text)
-		if t.runes >= 3 {
+		if t.runes >= 2 {
 			t.begun(g, r, mailWord, 0)
 		}
 	case soundsLike:
