@@ -14,8 +14,10 @@ import (
 const (
 	// fewest and most are how many records one transaction takes while data is made.
 	fewest, most = 100, 5000
-	// letters is how many different texts messages have.
+	// letters is how many different texts messages have, and tasks.
 	letters = 3000
+	// errand says which of a customer's entries is a task: every fifth; the others are messages.
+	errand = 5
 	// samples is how many customers are remembered to be asked for.
 	samples = 2000
 	// short and cards: that many customers have a history of that length.
@@ -29,17 +31,21 @@ type data struct {
 	threads  []record.ID // the conversation of each contact
 	sample   []seed.Contact
 	mails    map[seed.Language][]seed.Mail
+	tasks    map[seed.Language][]seed.Task
 }
 
-// fill makes customers, and for each a conversation with its messages, written in rounds, so that a customer's messages
-// lie far apart, as they do where they came over years. Customers 0 to 19 get a history of 50 entries, customer 20 one of
+// fill makes customers, and for each a conversation with its messages and tasks, written in rounds, so that a customer's
+// entries lie far apart, as they do where they came over years. Customers 0 to 19 get a history of 50 entries, customer 20 one of
 // History.
 func (r *run) fill(ctx context.Context) error {
 	start := time.Now()
 	ctx = access.WithActor(ctx, access.Appliance())
-	r.data = &data{mails: map[seed.Language][]seed.Mail{}}
+	r.data = &data{mails: map[seed.Language][]seed.Mail{}, tasks: map[seed.Language][]seed.Task{}}
 	for m := range seed.Mails(r.Seed, letters) {
 		r.data.mails[m.Language] = append(r.data.mails[m.Language], m)
+	}
+	for t := range seed.Tasks(r.Seed, letters) {
+		r.data.tasks[t.Language] = append(r.data.tasks[t.Language], t)
 	}
 	if err := r.fillContacts(ctx); err != nil {
 		return err
@@ -157,12 +163,15 @@ func (r *run) fillMessages(ctx context.Context) error {
 	for from, n := 0, 0; from < len(order); from += n {
 		n = min(batch(from), len(order)-from)
 		err := r.create(ctx, n, func(i int) record.Change {
+			if customer := int(order[from+i]); (from+i)%errand == errand-1 {
+				return r.task(customer, from+i, now)
+			}
 			return r.message(int(order[from+i]), from+i, now)
 		}, func(int, record.ID) {})
 		if err != nil {
 			return err
 		}
-		r.Tell("messages", from+n, len(order))
+		r.Tell("messages and tasks", from+n, len(order))
 	}
 	return nil
 }
@@ -207,4 +216,15 @@ func (r *run) message(customer, number int, now time.Time) record.Change {
 		"contact": r.data.contacts[customer], "conversation": r.data.threads[customer], "direction": direction, "channel": "email",
 		"account": "office@karov.example", "subject": mail.Subject, "text": mail.Text, "sent_at": now, "state": state,
 		"external_id": fmt.Sprintf("%d.%d@karov.example", customer, number)}}
+}
+
+func (r *run) task(customer, number int, now time.Time) record.Change {
+	all := r.data.tasks[r.data.speaks[customer]]
+	t := all[(customer*31+number*7919)%len(all)]
+	values := record.Values{"title": t.Title, "contact": r.data.contacts[customer], "kind": t.Kind, "priority": t.Priority, "state": t.State,
+		"due": now.AddDate(0, 0, t.Days)}
+	if t.Note != "" {
+		values["note"] = t.Note
+	}
+	return record.Change{Entity: "task", Values: values, Inside: true}
 }
