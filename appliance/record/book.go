@@ -38,6 +38,7 @@ type Book struct {
 	journal *journal.Journal
 	now     func() time.Time
 	zone    *time.Location
+	week    time.Weekday
 
 	hooks    map[string][]Hook
 	any      []Hook
@@ -54,6 +55,7 @@ type Parts struct {
 	Journal *journal.Journal
 	Now     func() time.Time
 	Zone    *time.Location // in which a day begins, for filters such as "today"; nil for UTC
+	Week    time.Weekday   // on which a week begins
 }
 
 // NewBook opens the book. Rooms add their hooks before the first write.
@@ -61,7 +63,7 @@ func NewBook(p Parts) *Book {
 	if p.Zone == nil {
 		p.Zone = time.UTC
 	}
-	b := &Book{db: p.DB, schema: p.Schema, gate: p.Gate, journal: p.Journal, now: p.Now, zone: p.Zone,
+	b := &Book{db: p.DB, schema: p.Schema, gate: p.Gate, journal: p.Journal, now: p.Now, zone: p.Zone, week: p.Week,
 		hooks: map[string][]Hook{}, describe: map[string]Describe{}, wake: make(chan struct{}, 1)}
 	p.Schema.Watch(b.schemaWillChange)
 	return b

@@ -78,7 +78,7 @@ func (b *Book) Parse(ctx context.Context, entity, text string) (*filter.Filter, 
 
 // env is what a filter knows beside the record.
 func (b *Book) env(ctx context.Context) *filter.Env {
-	return &filter.Env{Now: b.now().In(b.zone), Zone: b.zone, Me: access.ActorFrom(ctx).ID, Team: b.gate.Members(ctx)}
+	return &filter.Env{Now: b.now().In(b.zone), Zone: b.zone, Week: b.week, Me: access.ActorFrom(ctx).ID, Team: b.gate.Members(ctx)}
 }
 
 // Zone is where the office's days begin.

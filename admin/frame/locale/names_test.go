@@ -10,13 +10,14 @@ import (
 	"github.com/karov-crm/karov/appliance/deal"
 	"github.com/karov-crm/karov/appliance/inbox"
 	"github.com/karov-crm/karov/appliance/schema"
+	"github.com/karov-crm/karov/appliance/segment"
 	"github.com/karov-crm/karov/appliance/task"
 )
 
 // TestEverythingHasItsName names every built-in kind of record in each language, and the fields and choices of those
 // that people make and change. What only a room reads (Data) nobody needs to name.
 func TestEverythingHasItsName(t *testing.T) {
-	made := slices.Concat([]schema.Entity{contact.TagEntity(), task.Entity()}, deal.Entities("ILS"))
+	made := slices.Concat([]schema.Entity{contact.TagEntity(), task.Entity()}, deal.Entities("ILS"), segment.Entities())
 	wanted := map[string]bool{"entity.not-found": true} // which is a fault's sentence
 	for _, e := range slices.Concat([]schema.Entity{contact.Entity()}, inbox.Entities(), made) {
 		wanted["entity."+e.Name] = true

@@ -27,6 +27,7 @@ import (
 	"github.com/karov-crm/karov/appliance/record"
 	"github.com/karov-crm/karov/appliance/schema"
 	"github.com/karov-crm/karov/appliance/search"
+	"github.com/karov-crm/karov/appliance/segment"
 	"github.com/karov-crm/karov/appliance/snapshot"
 	"github.com/karov-crm/karov/appliance/staff"
 	"github.com/karov-crm/karov/appliance/store"
@@ -58,6 +59,7 @@ type appliance struct {
 	deals    *deal.Room
 	files    *attachment.Room
 	transfer *transfer.Office
+	segments *segment.Room
 	settings *plugin.StoredSettings
 	plugins  *plugin.Host
 	targets  *snapshot.Targets
@@ -88,6 +90,9 @@ func open(ctx context.Context, c config.Config, log *slog.Logger) (a *appliance,
 	if err := a.rooms(); err != nil {
 		return nil, err
 	}
+	if err := a.settle(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.deals.Begin(access.WithActor(ctx, access.Appliance()), c.Language); err != nil {
 		return nil, err
 	}
@@ -96,7 +101,7 @@ func open(ctx context.Context, c config.Config, log *slog.Logger) (a *appliance,
 
 // entities are all built-in kinds of record of an office in a country.
 func entities(country string) []schema.Entity {
-	return slices.Concat([]schema.Entity{contact.Entity(), contact.TagEntity(), task.Entity()}, inbox.Entities(), deal.Entities(deal.CurrencyOf(country)))
+	return slices.Concat([]schema.Entity{contact.Entity(), contact.TagEntity(), task.Entity()}, inbox.Entities(), deal.Entities(deal.CurrencyOf(country)), segment.Entities())
 }
 
 // groundAndFirst builds what the rooms stand on.
@@ -138,8 +143,17 @@ func (a *appliance) recordsOver(ctx context.Context, db store.DB) (err error) {
 		return err
 	}
 	a.schema.Watch(a.keepConditions)
-	a.book = record.NewBook(record.Parts{DB: db, Schema: a.schema, Gate: a.gate, Journal: a.journal, Now: a.now, Zone: zone})
+	a.book = record.NewBook(record.Parts{DB: db, Schema: a.schema, Gate: a.gate, Journal: a.journal, Now: a.now, Zone: zone, Week: weekOf(a.config.Country)})
 	return nil
+}
+
+// weekOf is the day on which a country's week begins.
+func weekOf(country string) time.Weekday {
+	switch country {
+	case "IL", "US", "CA", "JP":
+		return time.Sunday
+	}
+	return time.Monday // ISO 8601
 }
 
 // checkFormula refuses a formula that the filter language cannot read.
@@ -164,6 +178,8 @@ func (a *appliance) rooms() (err error) {
 	a.deals = deal.New(deal.Parts{Book: a.book, Gate: a.gate, Journal: a.journal, Contacts: a.contacts, Now: a.now})
 	a.files = attachment.New(a.book, a.gate, a.journal, a.blobs, a.now)
 	a.transfer = &transfer.Office{Book: a.book, Gate: a.gate, Journal: a.journal, Contacts: a.contacts, Staff: a.staff, Now: a.now}
+	// The last to watch all records: it tells of what the other rooms let through.
+	a.segments = segment.New(segment.Parts{Book: a.book, Gate: a.gate, Journal: a.journal, Jobs: a.jobs, Schema: a.schema, Now: a.now})
 	if a.settings, err = plugin.OpenSettings(a.db, a.gate, a.journal, a.config.DataFile(snapshot.ConfFolder, "secret.key")); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -73,7 +74,9 @@ func (a *appliance) run(ctx context.Context) error {
 		"local door": func() error { return commands.Serve(door) },
 		"notes":      func() error { return a.journal.Run(access.WithActor(ctx, access.Appliance())) },
 		"indexes":    func() error { return a.book.Serve(access.WithActor(ctx, access.Appliance())) },
-		"jobs":       func() error { return job.NewRunner(a.jobs, a.log, 4, append(a.inbox.Jobs(), a.contacts.Jobs()...)...).Run(ctx) },
+		"jobs": func() error {
+			return job.NewRunner(a.jobs, a.log, 4, slices.Concat(a.inbox.Jobs(), a.contacts.Jobs(), a.segments.Jobs())...).Run(ctx)
+		},
 	}
 	ended := make(chan struct{}, len(parts))
 	for name, part := range parts {
@@ -134,8 +137,8 @@ func (a *appliance) handler(ctx context.Context) (http.Handler, error) {
 			return nil, err
 		}
 	}
-	workspace.Register(pages, workspace.Rooms{Search: a.search, Contacts: a.contacts, Inbox: a.inbox, Staff: a.staff,
-		Files: a.blobs, Gate: a.gate, Region: a.config.Country})
+	workspace.Register(pages, workspace.Rooms{Search: a.search, Contacts: a.contacts, Inbox: a.inbox, Tasks: a.tasks, Deals: a.deals,
+		Staff: a.staff, Files: a.blobs, Gate: a.gate, Region: a.config.Country})
 	live.Register(ctx, pages, a.journal, a.book)
 	programs, err := a.programs(api.Limits{}, ctx.Done())
 	if err != nil {
