@@ -175,6 +175,6 @@ func lends(shares []Share, verb Verb, subjects ...string) bool {
 		return false
 	}
 	return slices.ContainsFunc(shares, func(s Share) bool {
-		return (verb == See || s.Change) && s.Subject != "" && slices.Contains(subjects, s.Subject)
+		return (verb == See || s.Change) && slices.Contains(subjects, s.Subject)
 	})
 }

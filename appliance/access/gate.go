@@ -73,7 +73,7 @@ func (g *Gate) Allowed(ctx context.Context, verb Verb, o Object) bool {
 	if team == "" {
 		return lends(o.Shares, verb, actor.ID)
 	}
-	if d.scope == Team && slices.ContainsFunc(o.Owners, func(id string) bool { return id != "" && t.of[id] == team }) {
+	if d.scope == Team && slices.ContainsFunc(o.Owners, func(id string) bool { return t.of[id] == team }) {
 		return true
 	}
 	return lends(o.Shares, verb, actor.ID, TeamSubject(team))

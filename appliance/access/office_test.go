@@ -220,14 +220,15 @@ func TestWhoMayChangeThePolicy(t *testing.T) {
 	setRole(t, gate, it)
 	ctx := WithActor(t.Context(), Actor{ID: "it", Role: "office-it"})
 	for what, r := range map[string]Rules{
-		"one who sees more":         {Name: "more", Base: Agent, Grants: []Grant{{Entity: "contact", Verb: See, Scope: All, Where: "vip = no"}}, Fields: it.Fields},
-		"one without the condition": {Name: "more", Base: Agent, Fields: it.Fields},
-		"one without field rules":   {Name: "more", Grants: it.Grants},
-		"one who reads what he may": {Name: "more", Grants: it.Grants, Fields: []FieldRule{{"contact", "notes", ReadOnly}, {"contact", "name", Hide}}},
-		"one of all":                {Name: "more", Base: Owner},
-		"himself, with more":        {Name: "office-it", Base: Owner, Fields: it.Fields},
-		"himself, without rules":    {Name: "office-it", Base: Agent, Grants: it.Grants},
-		"less to one who has more":  {Name: "night-shift", Grants: nil},
+		"one who sees more":              {Name: "more", Base: Agent, Grants: []Grant{{Entity: "contact", Verb: See, Scope: All, Where: "vip = no"}}, Fields: it.Fields},
+		"one without the condition":      {Name: "more", Base: Agent, Fields: it.Fields},
+		"one without field rules":        {Name: "more", Grants: it.Grants},
+		"one who reads what he may":      {Name: "more", Grants: it.Grants, Fields: []FieldRule{{"contact", "notes", ReadOnly}, {"contact", "name", Hide}}},
+		"one who writes what he may not": {Name: "more", Grants: it.Grants, Fields: []FieldRule{{"contact", "notes", Hide}}},
+		"one of all":                     {Name: "more", Base: Owner},
+		"himself, with more":             {Name: "office-it", Base: Owner, Fields: it.Fields},
+		"himself, without rules":         {Name: "office-it", Base: Agent, Grants: it.Grants},
+		"less to one who has more":       {Name: "night-shift", Grants: nil},
 	} {
 		v, err := gate.Policy(ctx)
 		must(t, err)
@@ -246,6 +247,18 @@ func TestWhoMayChangeThePolicy(t *testing.T) {
 	builtin, err := NewGate()
 	must(t, err)
 	wantKind(t, "changing a gate of built-in roles", second(builtin.SetRole(ownerOf(t), 0, night)), "conflict")
+}
+
+// A change that is told late does not take the place of a newer one.
+func TestOlderPolicyDoesNotComeBack(t *testing.T) {
+	gate := officeGate(t)
+	setRole(t, gate, Rules{Name: "x", Base: Owner})
+	older := gate.policy.Load()
+	setRole(t, gate, Rules{Name: "x"})
+	gate.count(older)
+	if gate.Scope(WithActor(t.Context(), Actor{ID: "d", Role: "x"}), See, "contact") != None {
+		t.Error("an older policy counts again")
+	}
 }
 
 func TestDamagedPolicyIsRefused(t *testing.T) {

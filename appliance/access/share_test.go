@@ -57,6 +57,29 @@ func TestAShareGoesNoFurtherThanTheRole(t *testing.T) {
 	}
 }
 
+// What one does to a record reaches no further than seeing it, whatever is granted.
+func TestNobodyActsOnWhatHeDoesNotSee(t *testing.T) {
+	gate := officeGate(t)
+	setRole(t, gate, Rules{Name: "x", Grants: []Grant{{Entity: "contact", Verb: "*", Scope: All}, {Entity: "contact", Verb: See, Scope: Own}, {Entity: "deal", Verb: Change, Scope: All}}})
+	ctx := WithActor(t.Context(), Actor{ID: "dana", Role: "x"})
+	theirs := Object{Entity: "contact", ID: "7", Owners: []string{"yossi"}}
+	for _, verb := range Verbs() {
+		want := All
+		if verb.ofRecord() {
+			want = Own
+			if err := gate.Require(ctx, verb, theirs); fault.KindOf(err) != fault.NotFound {
+				t.Errorf("%s of another's = %v", verb, err)
+			}
+		}
+		if got := gate.Scope(ctx, verb, "contact"); got != want {
+			t.Errorf("%s reaches %s, want %s", verb, got, want)
+		}
+	}
+	if gate.Scope(ctx, Change, "deal") != None {
+		t.Error("one changes what one sees nothing of")
+	}
+}
+
 // TestTeamsCountAtOnce moves people and looks who sees whose records.
 func TestTeamsCountAtOnce(t *testing.T) {
 	gate := officeGate(t)

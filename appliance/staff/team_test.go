@@ -146,6 +146,8 @@ func TestATeamCountsAtTheNextRequest(t *testing.T) {
 	sees("dana lent")
 	must(t, again.Seat(t.Context()))
 	sees("dana avi lent team")
+	again.seat(0, nil) // a change that is told late does not undo a newer one
+	sees("dana avi lent team")
 	o.Room = again
 	must(t, o.SetTeam(owner, o.dana.ID, ""))
 	sees("dana lent")
