@@ -1,6 +1,7 @@
 package search
 
 import (
+	"bytes"
 	"encoding/binary"
 	"time"
 
@@ -147,6 +148,12 @@ func (r *reader) count() int {
 		return 0
 	}
 	return int(n)
+}
+
+// sameTerms tells whether two stored forms differ at most in when the customer was heard of.
+func sameTerms(a, b []byte) bool {
+	const front = 1 + 8
+	return len(a) > front && len(b) > front && bytes.Equal(a[front:], b[front:])
 }
 
 // begin reads of what encode wrote whose it is and when it was last heard of, into d, whose slices it uses again.

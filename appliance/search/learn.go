@@ -15,7 +15,7 @@ const (
 	maxBegun = 2000
 	// maxHeard bounds the words that sound like one of a query, and soundsRead how many are looked at for them.
 	maxHeard   = 128
-	soundsRead = 1000
+	soundsRead = 2000
 	// maxGrams is how many runs of digits find a number. The record is held against the rest of it.
 	maxGrams = 4
 )
@@ -121,9 +121,11 @@ func (t *term) heard(g grade, r *reading, n *names, whole bool) {
 	if t.runes < 3 || alphabet(t.text) == 0 {
 		return
 	}
-	for _, word := range n.like(t.text, whole) {
-		t.like(g, r, nameWord, word)
-		t.like(g, r, textWord, word)
+	if whole { // also a name of which only the beginning was typed: there are few
+		for _, word := range n.like(t.text) {
+			t.like(g, r, nameWord, word)
+			t.like(g, r, textWord, word)
+		}
 	}
 	sounds := soundsIn(t.text, whole)
 	longest := 0

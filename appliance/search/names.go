@@ -37,9 +37,9 @@ func readNames() *names {
 	return n
 }
 
-// like gives the other spellings of the names that a word is, or, where it need not be whole, begins.
-func (n *names) like(word string, whole bool) (others []string) {
-	at, _ := slices.BinarySearchFunc(n.spellings, word, func(s spelling, word string) int { return strings.Compare(s.word, word) })
+// like gives the spellings of the names that a word is, or, where it is none, begins.
+func (n *names) like(word string) (others []string) {
+	at, whole := slices.BinarySearchFunc(n.spellings, word, func(s spelling, word string) int { return strings.Compare(s.word, word) })
 	for ; at < len(n.spellings) && strings.HasPrefix(n.spellings[at].word, word); at++ {
 		if whole && n.spellings[at].word != word {
 			break

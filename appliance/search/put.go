@@ -114,41 +114,39 @@ func PutAll(tx store.Tx, docs []Doc) error {
 func Delete(tx store.Tx, entity string, id [16]byte) error {
 	w := writerOf(tx)
 	key := docKey(entity, id)
-	stamp, before, err := w.before(key)
-	if err != nil || stamp == 0 {
+	was, err := w.before(key)
+	if err != nil || was.stamp == 0 {
 		return err
 	}
-	for _, term := range withMoved(termsOf(before), before, stamp) {
-		if err := w.takeAway(term, stamp); err != nil {
-			return err
-		}
+	if err := w.swap(was, state{}); err != nil {
+		return err
 	}
-	w.records.Delete(appendStamp(nil, stamp))
+	w.records.Delete(appendStamp(nil, was.stamp))
 	w.stamps.Delete(key)
 	return nil
 }
 
-// before reads a record's doc as it is, stamp 0 where there is none.
-func (w *writer) before(key []byte) (stamp uint64, d *stored, err error) {
-	raw := w.stamps.Get(key)
-	if raw == nil {
-		return 0, nil, nil
-	}
-	if stamp = stampOf(raw); stamp == 0 {
-		return 0, nil, damaged(stampsBucket)
-	}
-	d = &stored{}
-	return stamp, d, d.decode(w.records.Get(appendStamp(nil, stamp)))
+// state is a record as it stands in the index, stamp 0 where it does not.
+type state struct {
+	stamp uint64
+	doc   stored
+	raw   []byte
 }
 
-// hasMoved tells whether a doc was heard of since it got its stamp.
-func hasMoved(d *stored, stamp uint64) bool { return second(d.recent) > stamp>>perSecond }
+// moved tells whether the customer was heard of since the record got its stamp.
+func (s *state) moved() bool { return s.stamp != 0 && second(s.doc.recent) > s.stamp>>perSecond }
 
-func withMoved(list [][]byte, d *stored, stamp uint64) [][]byte {
-	if hasMoved(d, stamp) {
-		return append(list, []byte{moved})
+// before reads a record as it is.
+func (w *writer) before(key []byte) (s state, err error) {
+	raw := w.stamps.Get(key)
+	if raw == nil {
+		return s, nil
 	}
-	return list
+	if s.stamp = stampOf(raw); s.stamp == 0 {
+		return s, damaged(stampsBucket)
+	}
+	s.raw = w.records.Get(appendStamp(nil, s.stamp))
+	return s, s.doc.decode(s.raw)
 }
 
 func (w *writer) put(doc Doc) error {
@@ -158,35 +156,29 @@ func (w *writer) put(doc Doc) error {
 			return err
 		}
 	}
-	old, before, err := w.before(key)
+	was, err := w.before(key)
 	if err != nil {
 		return err
 	}
-	raw := encode(doc)
-	stamp, was := old, [][]byte(nil)
-	if old == 0 || far(second(millis(doc.Recent)), old>>perSecond) {
-		stamp = w.newStamp(second(millis(doc.Recent)))
-	} else if bytes.Equal(raw, w.records.Get(appendStamp(nil, old))) {
+	is := state{stamp: was.stamp, raw: encode(doc)}
+	if err := is.doc.decode(is.raw); err != nil {
+		return err
+	}
+	if at := second(is.doc.recent); was.stamp == 0 || far(at, was.stamp>>perSecond) {
+		is.stamp = w.newStamp(at)
+	} else if bytes.Equal(is.raw, was.raw) {
 		return nil
 	}
-	if before != nil {
-		was = withMoved(termsOf(before), before, old)
-	}
-	after := &stored{}
-	if err := after.decode(raw); err != nil {
+	if err := w.swap(was, is); err != nil {
 		return err
 	}
-	next := withMoved(termsOf(after), after, stamp)
-	if err := w.swap(was, old, next, stamp); err != nil {
-		return err
-	}
-	if old != stamp {
-		if old != 0 {
-			w.records.Delete(appendStamp(nil, old))
+	if was.stamp != is.stamp {
+		if was.stamp != 0 {
+			w.records.Delete(appendStamp(nil, was.stamp))
 		}
-		w.stamps.Put(key, appendStamp(nil, stamp))
+		w.stamps.Put(key, appendStamp(nil, is.stamp))
 	}
-	w.records.Put(appendStamp(nil, stamp), raw)
+	w.records.Put(appendStamp(nil, is.stamp), is.raw)
 	if w.pending != nil {
 		w.pending[string(key)] = true
 	}
@@ -225,32 +217,58 @@ func (w *writer) freeStamp(at uint64) uint64 {
 	}
 }
 
-// swap writes the difference between two states of a record's terms.
-func (w *writer) swap(was [][]byte, old uint64, next [][]byte, stamp uint64) error {
-	for _, term := range was {
-		if old != stamp || !contains(next, term) {
-			if err := w.takeAway(term, old); err != nil {
+// swap writes the difference between two states of a record's lists.
+func (w *writer) swap(was, is state) error {
+	if was.moved() && !(is.moved() && is.stamp == was.stamp) {
+		if err := w.takeAway([]byte{moved}, was.stamp); err != nil {
+			return err
+		}
+	}
+	if is.moved() && !(was.moved() && is.stamp == was.stamp) {
+		if err := w.enter([]byte{moved}, is.stamp); err != nil {
+			return err
+		}
+	}
+	if is.stamp == was.stamp && sameTerms(was.raw, is.raw) {
+		return nil
+	}
+	var old, fresh [][]byte
+	if was.stamp != 0 {
+		old = termsOf(&was.doc)
+	}
+	if is.stamp != 0 {
+		fresh = termsOf(&is.doc)
+	}
+	for _, term := range old {
+		if is.stamp != was.stamp || !contains(fresh, term) {
+			if err := w.takeAway(term, was.stamp); err != nil {
 				return err
 			}
 		}
 	}
-	for _, term := range next {
-		if old == stamp && contains(was, term) {
-			continue
-		}
-		if w.pending != nil {
-			w.later(term, stamp)
-			continue
-		}
-		if err := w.list(term, stamp); err != nil {
-			return err
+	for _, term := range fresh {
+		if is.stamp != was.stamp || !contains(old, term) {
+			if err := w.enter(term, is.stamp); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
+// contains tells whether a term is in a sorted list.
 func contains(list [][]byte, term []byte) bool {
-	return slices.ContainsFunc(list, func(other []byte) bool { return bytes.Equal(other, term) })
+	_, ok := slices.BinarySearchFunc(list, term, bytes.Compare)
+	return ok
+}
+
+// enter writes a stamp under a term, at once or with all others.
+func (w *writer) enter(term []byte, stamp uint64) error {
+	if w.pending == nil {
+		return w.list(term, stamp)
+	}
+	w.later(term, stamp)
+	return nil
 }
 
 // later keeps a stamp until flush writes it.
