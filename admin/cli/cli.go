@@ -38,9 +38,11 @@ type Program struct {
 	Setup func(ctx context.Context, c config.Config, log *slog.Logger, email, name, lang, password string) (any, error)
 	// Bench measures the program over a temporary folder, or over keep, which stays.
 	Bench func(ctx context.Context, log *slog.Logger, keep string, o bench.Options) (bench.Report, error)
-	In    io.Reader
-	Out   io.Writer
-	Err   io.Writer
+	// VerifyFile checks the journal of a store file, or of the one in a folder, that no daemon holds.
+	VerifyFile func(ctx context.Context, path string, anchors []string) (Verified, error)
+	In         io.Reader
+	Out        io.Writer
+	Err        io.Writer
 }
 
 // Exit codes.
@@ -95,8 +97,8 @@ func (c *command) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&c.data, "data", "", "folder of the data")
 	root.PersistentFlags().StringVar(&c.file, "config", "", "configuration file (default /etc/karov/karov.yaml where it is)")
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON for programs")
-	root.AddCommand(c.serve(), c.version(), c.config(), c.setup(), c.status(), c.importFile(), c.seed(), c.staff(), c.role(), c.token(),
-		c.plugin(), c.schema(), c.backup(), c.restore(), c.audit(), c.bench())
+	root.AddCommand(c.serve(), c.version(), c.config(), c.setup(), c.status(), c.importFile(), c.export(), c.seed(), c.staff(), c.role(), c.token(),
+		c.plugin(), c.schema(), c.backup(), c.restore(), c.audit(), c.contact(), c.bench())
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return usageError{fmt.Errorf("there is no command %q", args[0])}

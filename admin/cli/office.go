@@ -157,18 +157,3 @@ func (c *command) status() *cobra.Command {
 		})
 	}}
 }
-
-func (c *command) audit() *cobra.Command {
-	cmd := &cobra.Command{Use: "audit", Short: "Look at the journal"}
-	cmd.AddCommand(&cobra.Command{Use: "verify", Short: "Check that no fact was changed, removed or reordered", Args: exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var r struct {
-				Facts int `json:"facts"`
-			}
-			if err := c.ask(cmd.Context(), control.Wish{Act: "audit-verify", Args: struct{}{}, Result: &r}); err != nil {
-				return err
-			}
-			return c.print(r, func(w io.Writer) { fmt.Fprintf(w, "%d facts, the chain is whole\n", r.Facts) })
-		}})
-	return cmd
-}
