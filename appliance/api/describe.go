@@ -28,7 +28,7 @@ func describeSearch(*document) operation {
 	return call("search", "Finds customers by a few letters of any word, or by digits of a phone, in any of three alphabets.").
 		needs(doc{"name": "q", "in": "query", "required": true, "schema": text()}).
 		asks("limit", "How many at most.", whole(1, 50)).
-		answers("200", "Best first.", doc{"type": "object", "properties": doc{"items": doc{"type": "array", "items": ref("hit")}}})
+		answers("200", "Best first.", doc{"type": "object", "properties": doc{"items": doc{"type": "array", "items": ref("Hit")}}})
 }
 
 const filterHelp = `A condition, as city = "Haifa" and not (updated_at >= today-90d). Words: and or not ( ) = != < <= > >= in ` +
@@ -55,7 +55,7 @@ func (o operation) chooses(d *document) operation {
 
 func describeExplain(d *document) operation {
 	return call("explain."+d.entity.Name, "Says how a list would be answered: which index is walked, what is tested on each record.").
-		chooses(d).answers("200", "The plan.", ref("explanation"))
+		chooses(d).answers("200", "The plan.", ref("Explanation"))
 }
 
 func describeCreate(d *document) operation {
@@ -84,7 +84,7 @@ func describeRemove(d *document) operation {
 func describeTimeline(*document) operation {
 	return call("timeline", "Everything that happened with a customer, newest first. Long texts are cut; \"cut\" names them.").
 		pages(timelineMost).answers("200", "A page.", doc{"type": "object", "properties": doc{
-		"items": doc{"type": "array", "items": ref("entry")}, "next": doc{"type": []string{"string", "null"}}}})
+		"items": doc{"type": "array", "items": ref("Entry")}, "next": doc{"type": []string{"string", "null"}}}})
 }
 
 func describeConversations(*document) operation {

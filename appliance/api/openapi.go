@@ -2,12 +2,15 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/schema"
 )
 
@@ -21,12 +24,13 @@ type operation doc
 type document struct {
 	schema *schema.Schema
 	hidden func(entity, field string) bool // from who reads the document
+	knows  func(entity string) bool        // who reads the document may see or make records of it
 	entity *schema.Entity                  // that the path is written for; nil for paths of no single entity
 }
 
-// entities lists those that are in use.
+// entities lists those that are in use and that the reader may have to do with.
 func (d *document) entities() []*schema.Entity {
-	return slices.DeleteFunc(d.schema.Entities(), func(e *schema.Entity) bool { return e.Hidden })
+	return slices.DeleteFunc(d.schema.Entities(), func(e *schema.Entity) bool { return e.Hidden || !d.knows(e.Name) })
 }
 
 // fields lists an entity's fields that are in use and that the reader may know of.
@@ -48,7 +52,11 @@ func (a *API) openapi(c echo.Context) error {
 
 // document describes every route as it is for the caller, for every entity there is.
 func (a *API) document(ctx context.Context) doc {
-	d := &document{schema: a.Book.Schema(), hidden: func(entity, field string) bool { return a.Gate.Fields(ctx, entity).Hidden(field) }}
+	d := &document{schema: a.Book.Schema(), hidden: func(entity, field string) bool { return a.Gate.Fields(ctx, entity).Hidden(field) },
+		knows: func(entity string) bool {
+			return a.Gate.Scope(ctx, access.See, entity) != access.None || a.Gate.Scope(ctx, access.Create, entity) != access.None
+		}}
+	components := d.components()
 	paths := doc{}
 	for _, r := range a.routes() {
 		entities := []*schema.Entity{nil}
@@ -61,6 +69,9 @@ func (a *API) document(ctx context.Context) doc {
 				path = strings.Replace(path, ":entity", d.entity.Name, 1)
 			}
 			op := r.describe(d)
+			if !op.within(components) {
+				continue
+			}
 			if r.open {
 				op["security"] = []any{}
 			}
@@ -80,25 +91,27 @@ func (a *API) document(ctx context.Context) doc {
 		"servers":    []any{doc{"url": "/"}},
 		"security":   []any{doc{"token": []any{}}},
 		"paths":      paths,
-		"components": d.components(),
+		"components": components,
 	}
 }
 
+// components are the schemas that the paths name. Those that are of no kind of record begin with a capital, which no name
+// of a kind of record does.
 func (d *document) components() doc {
 	schemas := doc{
-		"problem": problemSchema(),
-		"amount":  amountSchema(),
-		"file":    fileSchema(),
-		"hit": doc{"type": "object", "properties": doc{"entity": text(), "id": uuid(), "title": text(), "subtitle": text(),
+		"Problem": problemSchema(),
+		"Amount":  amountSchema(),
+		"File":    fileSchema(),
+		"Hit": doc{"type": "object", "properties": doc{"entity": text(), "id": uuid(), "title": text(), "subtitle": text(),
 			"matched": doc{"type": "string", "description": "The phone or e-mail that matched, where the title does not show it."},
 			"marks":   marksSchema("title"), "subtitle_marks": marksSchema("subtitle"), "matched_marks": marksSchema("matched")}},
-		"entry": doc{"type": "object", "description": "What happened: a record, or a fact.",
-			"properties": doc{"at": moments(), "record": doc{"type": "object"}, "fact": ref("fact")}},
-		"fact":        factSchema(),
-		"revision":    revisionSchema(),
-		"share":       shareSchema(),
-		"bulk":        bulkSchema(),
-		"explanation": explanationSchema(),
+		"Entry": doc{"type": "object", "description": "What happened: a record, or a fact.",
+			"properties": doc{"at": moments(), "record": doc{"type": "object"}, "fact": ref("Fact")}},
+		"Fact":        factSchema(),
+		"Revision":    revisionSchema(),
+		"Share":       shareSchema(),
+		"Bulk":        bulkSchema(),
+		"Explanation": explanationSchema(),
 	}
 	for _, e := range d.entities() {
 		schemas[e.Name] = d.shownSchema(e)
@@ -109,7 +122,7 @@ func (d *document) components() doc {
 	return doc{
 		"schemas": schemas,
 		"responses": doc{"problem": doc{"description": "Why not (RFC 9457).",
-			"content": doc{problemType: doc{"schema": ref("problem")}}}},
+			"content": doc{problemType: doc{"schema": ref("Problem")}}}},
 		"securitySchemes": doc{"token": doc{"type": "http", "scheme": "bearer",
 			"description": "A token of `karov token create`. It may do what its account may."}},
 	}
@@ -184,13 +197,13 @@ func fieldSchema(f *schema.Field) doc {
 	case schema.Staff:
 		s["description"] = "The id of an account."
 	case schema.Money:
-		s = orNull("amount")
+		s = orNull("Amount")
 	case schema.File, schema.Picture:
-		s = orNull("file")
+		s = orNull("File")
 	case schema.Data:
 		s = doc{}
 	case schema.Formula:
-		s = doc{"description": "Computed: " + f.Formula}
+		s = doc{"description": "Computed from other fields."}
 	}
 	if f.Many {
 		s = doc{"type": []string{"array", "null"}, "items": withoutNull(s)}
@@ -244,6 +257,24 @@ func (o operation) needs(parameter doc) operation {
 	o["parameters"] = append(list, parameter)
 	return o
 }
+
+// within tells whether all schemas that the operation names are described: not so where it answers with records of a kind
+// that its reader has nothing to do with.
+func (o operation) within(components doc) bool {
+	raw, err := json.Marshal(o)
+	if err != nil {
+		return false
+	}
+	schemas, _ := components["schemas"].(doc)
+	for _, named := range refShape.FindAllSubmatch(raw, -1) {
+		if schemas[string(named[1])] == nil {
+			return false
+		}
+	}
+	return true
+}
+
+var refShape = regexp.MustCompile(`"#/components/schemas/([^"]+)"`)
 
 // places turns the names in a route's path into those of the document, and declares them.
 func (o operation) places(path string) string {

@@ -83,7 +83,7 @@ func describeEvents(*document) operation {
 	o := call("events", "Facts as they happen, within the caller's rights, as server-sent events; each id is the fact's number.").
 		asks("after", "The number of the last fact heard; without it from now on.", doc{"type": "integer", "minimum": 0}).
 		header("Last-Event-ID", "The same, as browsers send it.", false)
-	return o.gives("A stream that goes on until the caller hangs up, or may listen no more.", doc{"text/event-stream": doc{"schema": ref("fact")}})
+	return o.gives("A stream that goes on until the caller hangs up, or may listen no more.", doc{"text/event-stream": doc{"schema": ref("Fact")}})
 }
 
 // gives is an answer that is no JSON.
@@ -94,7 +94,7 @@ func (o operation) gives(description string, content doc) operation {
 
 func describeHistory(d *document) operation {
 	return call("history."+d.entity.Name, "What the record's fields held, newest change first.").
-		pages(record.MaxLimit).answers("200", "Changes.", listOf(ref("revision")))
+		pages(record.MaxLimit).answers("200", "Changes.", listOf(ref("Revision")))
 }
 
 func describeBin(d *document) operation {
@@ -107,13 +107,13 @@ func describeRestore(d *document) operation {
 }
 
 func describeShares(d *document) operation {
-	return call("shares."+d.entity.Name, "Lists with whom the record is shared.").answers("200", "All of them.", listOf(ref("share")))
+	return call("shares."+d.entity.Name, "Lists with whom the record is shared.").answers("200", "All of them.", listOf(ref("Share")))
 }
 
 func describeShare(d *document) operation {
 	return call("share."+d.entity.Name, `Lends the record to an account, or to a team as "team:<id>".`).
 		takes(doc{"type": "object", "properties": doc{"change": doc{"type": "boolean"}}, "required": []string{"change"}, "additionalProperties": false}).
-		answers("200", "It is lent.", ref("share"))
+		answers("200", "It is lent.", ref("Share"))
 }
 
 func describeUnshare(d *document) operation {
@@ -126,21 +126,21 @@ func describeBulk(d *document) operation {
 		takes(doc{"type": "object", "required": []string{"filter"}, "additionalProperties": false, "properties": doc{
 			"filter": doc{"type": "string", "minLength": 1, "description": filterHelp}, "values": ref(one + ".change"),
 			"delete": doc{"type": "boolean", "description": "Puts them into the bin; then without values."}}}).
-		answers("200", "It is done.", ref("bulk")).answers("202", "It goes on; look at Location.", ref("bulk"))
+		answers("200", "It is done.", ref("Bulk")).answers("202", "It goes on; look at Location.", ref("Bulk"))
 }
 
 func describeBulks(*document) operation {
 	return call("bulks", "Lists the newest acts on many records.").asks("limit", "How many at most.", whole(1, record.MaxLimit)).
-		answers("200", "Newest first.", listOf(ref("bulk")))
+		answers("200", "Newest first.", listOf(ref("Bulk")))
 }
 
 func describeBulkOf(*document) operation {
-	return call("bulk", "How far an act on many records is.").answers("200", "As it is now.", ref("bulk"))
+	return call("bulk", "How far an act on many records is.").answers("200", "As it is now.", ref("Bulk"))
 }
 
 func describeUndoBulk(*document) operation {
 	return call("undo-bulk", "Takes an act on many records back, but for records that somebody changed meanwhile.").
-		answers("200", "It is undone.", ref("bulk")).answers("202", "It goes on; look at Location.", ref("bulk"))
+		answers("200", "It is undone.", ref("Bulk")).answers("202", "It goes on; look at Location.", ref("Bulk"))
 }
 
 func describeExport(d *document) operation {
@@ -165,7 +165,7 @@ func describeExport(d *document) operation {
 func describeUpload(*document) operation {
 	o := call("upload", "Takes a file in. Within a day the caller puts what is answered into a field of a record.").
 		needs(doc{"name": "name", "in": "query", "required": true, "description": "Its name.", "schema": text()}).
-		answers("201", "The value for the field.", ref("file"))
+		answers("201", "The value for the field.", ref("File"))
 	o["requestBody"] = doc{"required": true, "content": doc{"*/*": doc{"schema": doc{}}}}
 	return o
 }
