@@ -247,7 +247,7 @@ func (r *Room) Views(ctx context.Context, entity string) (views []record.Record,
 		if r.gate.Scope(ctx, access.See, entity) == access.None {
 			return fault.Missing("entity", entity)
 		}
-		q := record.Query{Entity: "view", Field: "entity", Value: entity, Limit: record.MaxLimit}
+		q := record.Query{Entity: "view", Field: "kind", Value: entity, Limit: record.MaxLimit}
 		for more := true; more; {
 			page, err := r.book.ListTx(ctx, tx, q)
 			if err != nil {

@@ -145,7 +145,7 @@ func BenchmarkCreate(b *testing.B) {
 		b.Run(fmt.Sprint(n, " segments"), func(b *testing.B) {
 			o := open(b)
 			for i := range n {
-				o.add("segment", record.Values{"name": fmt.Sprint(i), "entity": "contact", "filter": fmt.Sprintf(`city = "city %d" and score > %d`, i, i)})
+				o.add("segment", record.Values{"name": fmt.Sprint(i), "kind": "contact", "filter": fmt.Sprintf(`city = "city %d" and score > %d`, i, i)})
 			}
 			o.work()
 			ctx := as(b, access.Owner)

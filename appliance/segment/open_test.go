@@ -163,7 +163,7 @@ func (o *office) change(rec record.Record, values record.Values) record.Record {
 
 func (o *office) segment(filter string) record.Record {
 	o.t.Helper()
-	return o.add("segment", record.Values{"name": "where " + filter, "entity": "contact", "filter": filter})
+	return o.add("segment", record.Values{"name": "where " + filter, "kind": "contact", "filter": filter})
 }
 
 // in lists the names of a segment's members as an actor sees them, page by page.

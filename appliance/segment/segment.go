@@ -42,7 +42,7 @@ func Entities() []schema.Entity {
 	return []schema.Entity{
 		{Name: "view", Title: "name", Owner: "owner", Fields: []schema.Field{
 			{Number: 16, Name: "name", Type: schema.Text, Required: true, Indexed: true, Max: 200},
-			{Number: 17, Name: "entity", Type: schema.Text, Required: true, Indexed: true, Max: 200},
+			{Number: 17, Name: "kind", Type: schema.Text, Required: true, Indexed: true, Max: 200},
 			{Number: 18, Name: "filter", Type: schema.LongText, Max: 64 << 10},
 			{Number: 19, Name: "sort", Type: schema.Text, Max: 200},
 			{Number: 20, Name: "columns", Type: schema.Text, Many: true, Max: 200},
@@ -51,7 +51,7 @@ func Entities() []schema.Entity {
 		}},
 		{Name: "segment", Title: "name", Owner: "owner", Fields: []schema.Field{
 			{Number: 16, Name: "name", Type: schema.Text, Required: true, Indexed: true, Max: 200},
-			{Number: 17, Name: "entity", Type: schema.Text, Required: true, Indexed: true, Max: 200},
+			{Number: 17, Name: "kind", Type: schema.Text, Required: true, Indexed: true, Max: 200},
 			{Number: 18, Name: "filter", Type: schema.LongText, Max: 64 << 10},
 			{Number: 19, Name: "description", Type: schema.LongText, Max: 10_000},
 			{Number: 20, Name: "owner", Type: schema.Staff, Indexed: true},

@@ -218,24 +218,24 @@ func TestRefused(t *testing.T) {
 		values record.Values
 		want   string
 	}{
-		{"segment", record.Values{"name": "a", "entity": "robot"}, "entity: segment.entity"},
-		{"segment", record.Values{"name": "a", "entity": "contact", "filter": `citi = "x"`}, "filter: filter.nearest"},
-		{"segment", record.Values{"name": "a", "entity": "contact", "filter": `city = "x`}, "filter: filter.quote"},
-		{"segment", record.Values{"name": "a", "entity": "contact", "filter": `owner = me`}, "filter: segment.asker"},
-		{"segment", record.Values{"name": "a", "entity": "contact", "filter": `owner in (my team)`}, "filter: segment.asker"},
-		{"segment", record.Values{"name": "a", "entity": "contact", "filter": strings.Repeat("(", 60_000)}, "filter: filter.deep"},
-		{"segment", record.Values{"entity": "contact"}, "name: field.required"},
-		{"view", record.Values{"name": "a", "entity": "robot"}, "entity: segment.entity"},
-		{"view", record.Values{"name": "a", "entity": "contact", "filter": `x`}, "filter: filter.unknown"},
-		{"view", record.Values{"name": "a", "entity": "contact", "sort": "-score"}, "sort: list.sort"},
-		{"view", record.Values{"name": "a", "entity": "contact", "columns": []string{"name", "nose"}}, "columns: view.column"},
-		{"view", record.Values{"name": "a", "entity": "contact", "filter": `owner = me`, "sort": "-name", "columns": []string{"name", "id", "grade"}, "shared": true}, ""},
+		{"segment", record.Values{"name": "a", "kind": "robot"}, "kind: segment.entity"},
+		{"segment", record.Values{"name": "a", "kind": "contact", "filter": `citi = "x"`}, "filter: filter.nearest"},
+		{"segment", record.Values{"name": "a", "kind": "contact", "filter": `city = "x`}, "filter: filter.quote"},
+		{"segment", record.Values{"name": "a", "kind": "contact", "filter": `owner = me`}, "filter: segment.asker"},
+		{"segment", record.Values{"name": "a", "kind": "contact", "filter": `owner in (my team)`}, "filter: segment.asker"},
+		{"segment", record.Values{"name": "a", "kind": "contact", "filter": strings.Repeat("(", 60_000)}, "filter: filter.deep"},
+		{"segment", record.Values{"kind": "contact"}, "name: field.required"},
+		{"view", record.Values{"name": "a", "kind": "robot"}, "kind: segment.entity"},
+		{"view", record.Values{"name": "a", "kind": "contact", "filter": `x`}, "filter: filter.unknown"},
+		{"view", record.Values{"name": "a", "kind": "contact", "sort": "-score"}, "sort: list.sort"},
+		{"view", record.Values{"name": "a", "kind": "contact", "columns": []string{"name", "nose"}}, "columns: view.column"},
+		{"view", record.Values{"name": "a", "kind": "contact", "filter": `owner = me`, "sort": "-name", "columns": []string{"name", "id", "grade"}, "shared": true}, ""},
 	} {
 		_, err := o.book.Create(as(t, access.Owner), c.what, c.values)
 		wantFault(t, fmt.Sprint(c.what, c.values), err, c.want)
 	}
-	_, err := o.book.Change(as(t, access.Owner), "segment", s.ID, 1, record.Values{"entity": "company"})
-	wantFault(t, "another entity", err, "entity: segment.entity-fixed")
+	_, err := o.book.Change(as(t, access.Owner), "segment", s.ID, 1, record.Values{"kind": "company"})
+	wantFault(t, "another entity", err, "kind: segment.entity-fixed")
 	_, err = o.Members(as(t, access.Owner), s.ID, "x1", 5)
 	wantFault(t, "a cursor made by hand", err, "cursor: list.cursor")
 	_, err = o.Members(as(t, access.Owner), s.ID, "mx", 5)
@@ -273,11 +273,11 @@ func TestRights(t *testing.T) {
 		_, err = o.Filter(clerk, s.ID)
 		wantFault(t, "a hidden field", err, "segment.hidden")
 	}
-	_, err = o.book.Create(clerk, "view", record.Values{"name": "mine", "entity": "contact", "filter": `score > 5`})
+	_, err = o.book.Create(clerk, "view", record.Values{"name": "mine", "kind": "contact", "filter": `score > 5`})
 	wantFault(t, "a view of a hidden field", err, "filter: filter.nearest") // code is near to score
-	_, err = o.book.Create(clerk, "view", record.Values{"name": "mine", "entity": "contact", "columns": []string{"score"}})
+	_, err = o.book.Create(clerk, "view", record.Values{"name": "mine", "kind": "contact", "columns": []string{"score"}})
 	wantFault(t, "a column of a hidden field", err, "columns: view.column")
-	_, err = o.book.Create(agent, "segment", record.Values{"name": "mine", "entity": "contact"})
+	_, err = o.book.Create(agent, "segment", record.Values{"name": "mine", "kind": "contact"})
 	wantFault(t, "an agent makes a segment", err, "access.forbidden")
 
 	page, err := o.book.List(clerk, record.Query{Entity: "contact"})
@@ -300,7 +300,7 @@ func TestRights(t *testing.T) {
 func TestViews(t *testing.T) {
 	o := open(t)
 	add := func(who, name string, shared bool) record.Record {
-		rec, err := o.book.Create(as(t, access.Agent, who), "view", record.Values{"name": name, "entity": "contact", "filter": "owner = me", "shared": shared})
+		rec, err := o.book.Create(as(t, access.Agent, who), "view", record.Values{"name": name, "kind": "contact", "filter": "owner = me", "shared": shared})
 		must(t, err)
 		return rec
 	}
@@ -350,7 +350,7 @@ func TestSchemaChanges(t *testing.T) {
 	// The owner takes the field away: what asked for it is broken, and says so, until it is right again.
 	must(t, second(o.schema.Change(as(t, access.Owner), 3, schema.Op{Kind: schema.AddField, Entity: "contact", Field: "mood", Labels: map[string]string{"en": "Mood"}, Definition: schema.Definition{Type: schema.Text}})))
 	mood := o.segment(`mood = "good"`)
-	view := o.add("view", record.Values{"name": "v", "entity": "contact", "filter": `mood = "good"`, "columns": []string{"mood"}})
+	view := o.add("view", record.Values{"name": "v", "kind": "contact", "filter": `mood = "good"`, "columns": []string{"mood"}})
 	o.work()
 	must(t, o.book.Update(as(t, access.Owner), func(tx store.Tx) error { // as a version of the program without the field would see it
 		tx.Bucket(filtersBucket).Put(mood.ID[:], definition("contact", `moods = "good"`))

@@ -23,9 +23,9 @@ func (r *Room) segmentWritten(ctx context.Context, tx store.Tx, before, after re
 		touch(tx)
 		return r.jobs.Add(tx, job.Job{Kind: DropJob, Key: before.ID.String()})
 	}
-	entity, text := after.Text("entity"), after.Text("filter")
-	if before.Exists() && before.Text("entity") != entity {
-		return fault.InvalidField("entity", "segment.entity-fixed")
+	entity, text := after.Text("kind"), after.Text("filter")
+	if before.Exists() && before.Text("kind") != entity {
+		return fault.InvalidField("kind", "segment.entity-fixed")
 	}
 	if before.Exists() && before.Text("filter") == text && filters.Get(after.ID[:]) != nil {
 		return nil
@@ -46,7 +46,7 @@ func (r *Room) segmentWritten(ctx context.Context, tx store.Tx, before, after re
 func (r *Room) parse(ctx context.Context, tx store.Tx, entity, text string) (*filter.Filter, error) {
 	s := r.schema.At(tx)
 	if e := s.Entity(entity); e == nil || e.Hidden || r.gate.Scope(ctx, access.See, entity) == access.None {
-		return nil, fault.InvalidField("entity", "segment.entity", "entity", entity)
+		return nil, fault.InvalidField("kind", "segment.entity", "entity", entity)
 	}
 	return filter.Parse(text, s, entity, filter.Options{Hidden: func(entity, field string) bool {
 		return r.gate.Fields(ctx, entity).Hidden(field)
@@ -71,14 +71,14 @@ func (r *Room) viewWritten(ctx context.Context, tx store.Tx, before, after recor
 }
 
 func sharedKey(view record.Record) []byte {
-	return append([]byte(view.Text("entity")+"\x00"), view.ID[:]...)
+	return append([]byte(view.Text("kind")+"\x00"), view.ID[:]...)
 }
 
 // checkView checks what is new in a view. What the schema has moved on from stays until somebody changes it, so that a
 // broken view can still be renamed.
 func (r *Room) checkView(ctx context.Context, tx store.Tx, before, after record.Record) error {
-	entity := after.Text("entity")
-	moved := !before.Exists() || before.Text("entity") != entity
+	entity := after.Text("kind")
+	moved := !before.Exists() || before.Text("kind") != entity
 	if moved || before.Text("filter") != after.Text("filter") {
 		if _, err := r.parse(ctx, tx, entity, after.Text("filter")); err != nil {
 			return err
