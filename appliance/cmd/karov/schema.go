@@ -16,6 +16,16 @@ func (a *appliance) schemaActs() map[string]control.Act {
 	}
 }
 
+// settle lets the rooms follow what this program brings to the kinds of record. What they refuse, such as values that a new
+// field wants to be unique and are not, must not keep the office from starting.
+func (a *appliance) settle(ctx context.Context) error {
+	refused, err := a.schema.Settle(ctx)
+	if refused != nil {
+		a.log.Error("the data does not follow what this version brings", "error", refused)
+	}
+	return err
+}
+
 // schemaShown is the schema as commands show it.
 type schemaShown struct {
 	Version  uint64               `json:"version"`
