@@ -77,9 +77,11 @@ func (b *Book) RestoreTx(ctx context.Context, tx store.Tx, entity string, id ID)
 	if tx.Bucket("record."+entity).Get(id[:]) != nil {
 		return Record{}, fault.New(fault.Conflict, "record.exists", "id", id.String())
 	}
+	if err := b.write(ctx, tx, written{after: d.Record, change: Change{Entity: entity, ID: id}, fact: ".restored"}); err != nil {
+		return Record{}, err // it stays in the bin: the transaction may go on to others
+	}
 	tx.Bucket(binBucket).Delete(binKey(entity, id))
-	err := b.write(ctx, tx, written{after: d.Record, change: Change{Entity: entity, ID: id}, fact: ".restored"})
-	return b.shown(ctx, tx, d.Record), err
+	return b.shown(ctx, tx, d.Record), nil
 }
 
 // Bin lists what of an entity was deleted and may be restored by the actor, by age of the records, from the one after

@@ -222,8 +222,7 @@ func (b *Book) UndoMany(ctx context.Context, id ID, progress func(Bulk)) (act Bu
 	if act, err = b.BulkOf(ctx, id); err != nil || act.Undone {
 		return act, err
 	}
-	act.Restored, act.Kept = 0, 0
-	for !act.Undone {
+	for !act.Undone { // with what an earlier one, that was interrupted, brought back
 		next := act
 		err := b.db.Update(ctx, func(tx store.Tx) error {
 			next = act
@@ -289,15 +288,26 @@ func (b *Book) revertTx(ctx context.Context, tx store.Tx, act *Bulk, id ID, vers
 		return fault.New(fault.Conflict, "record.changed", "version", before.Version(), "by", before.UpdatedBy())
 	}
 	old := Record{ID: id, entity: before.entity, raw: slices.Clone(raw)}
-	held, fields := old.split(), before.split()
+	held, fields, rights := old.split(), before.split(), b.gate.Fields(ctx, act.Entity)
 	var changed []string
 	for _, f := range changedFields(old) {
+		if rights.ReadOnly(f.Name) { // it may be another's act that is taken back
+			return fault.New(fault.Forbidden, "access.forbidden", "permission", string(access.Change)+":"+act.Entity)
+		}
+		if f.Name == before.entity.Owner {
+			if err := b.require(ctx, tx, access.Assign, before); err != nil {
+				return err
+			}
+		}
 		fields[f.Number] = held[f.Number]
 		changed = append(changed, f.Name)
 	}
 	h := header{version: version + 1, created: before.CreatedAt(), createdBy: before.CreatedBy(),
 		updated: b.now(), updater: access.ActorFrom(ctx).ID}
 	after := Record{ID: id, entity: before.entity, raw: encode(h, fields)}
+	if !b.meets(ctx, tx, access.Change, after) {
+		return fault.New(fault.Forbidden, "access.not-yours", "entity", act.Entity)
+	}
 	return b.write(ctx, tx, written{before: before, after: after, fields: changed, fact: ".changed",
 		change: Change{Entity: act.Entity, ID: id, About: map[string]string{"undo": act.ID.String()}}})
 }

@@ -27,9 +27,12 @@ func (p *plan) bestCondition(ctx context.Context, tx store.Tx) (best *served) {
 	}
 	env := p.book.env(ctx)
 	for _, c := range p.query.Filter.Conditions() {
-		if !c.Field.Indexed || c.Field.Hidden || !p.book.ready(tx, p.entity.Name, c.Field.Name) {
+		// The filter may have been read under an older schema, when the field had an index that is gone.
+		f := p.entity.Numbered(c.Field.Number)
+		if f == nil || !f.Indexed || f.Hidden || !p.book.ready(tx, p.entity.Name, f.Name) {
 			continue
 		}
+		c.Field = f
 		s := serve(c, env)
 		most := maxCollected
 		if best != nil {

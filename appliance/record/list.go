@@ -78,6 +78,9 @@ func (p *plan) page(ctx context.Context, tx store.Tx) (page Page) {
 	var last []byte
 	for at, r := range p.walk(ctx, tx) {
 		if len(page.Records) == p.query.limit() {
+			if p.sort == nil {
+				last = last[len(last)-16:] // the order of age, whatever was walked: the next page may walk something else
+			}
 			page.Next = cursorText(p.query, last)
 			p.spent = false
 			break
@@ -172,7 +175,7 @@ func (p *plan) scan(ctx context.Context, tx store.Tx, index string, windows []wi
 				if n++; n%ctxEvery == 0 && ctx.Err() != nil {
 					return
 				}
-				if p.hopeful && n > patience {
+				if p.hopeful && p.paged && n > patience {
 					p.spent = true
 					return
 				}

@@ -210,8 +210,15 @@ func (p *plan) resume() error {
 	if err != nil {
 		return err
 	}
-	if p.after = at; p.collect {
+	switch {
+	case p.sort == nil && len(at) != 16, len(at) < 1+16 && p.sort != nil:
+		return fault.InvalidField("cursor", "list.cursor")
+	case p.collect:
+		p.after = at
 		return nil
+	}
+	if p.after = at; p.sort == nil && len(p.windows) == 1 {
+		at = append(slices.Clone(p.windows[0].from), at...) // within the one value that is walked
 	}
 	for i, w := range p.windows {
 		if w.holds(at) {

@@ -23,6 +23,8 @@ type Change struct {
 	About   map[string]string // of the fact
 	Inside  bool              // the room asked for permission already, and may write closed fields
 	Quiet   bool              // of Inside and closed fields: nobody edits them, so the version and the moment stay
+
+	own string // the field that the book filled in itself: whose a new record is
 }
 
 // Create makes a record. The fields of Values that the entity does not have, or that are closed, are Invalid.
@@ -52,7 +54,7 @@ func (b *Book) CreateTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 	if tx.Bucket("record."+e.Name).Get(c.ID[:]) != nil {
 		return Record{}, fault.New(fault.Conflict, "record.exists", "id", c.ID.String())
 	}
-	c.Values = b.ownNew(ctx, e, c)
+	c = b.ownNew(ctx, e, c)
 	fields := map[int][]byte{}
 	changed, err := b.merge(ctx, e, fields, c, true)
 	if err != nil {
@@ -76,13 +78,13 @@ func (b *Book) CreateTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 
 // ownNew gives a record that somebody limited to own records, or to his team's, makes to its maker, unless he names
 // another of them.
-func (b *Book) ownNew(ctx context.Context, e *schema.Entity, c Change) Values {
+func (b *Book) ownNew(ctx context.Context, e *schema.Entity, c Change) Change {
 	scope := b.gate.Scope(ctx, access.See, e.Name)
 	if c.Inside || e.Owner == "" || scope != access.Own && scope != access.Team {
-		return c.Values
+		return c
 	}
 	if v, ok := c.Values[e.Owner]; ok && v != nil && v != "" {
-		return c.Values
+		return c
 	}
 	values := Values{e.Owner: access.ActorFrom(ctx).ID}
 	for name, value := range c.Values {
@@ -90,7 +92,8 @@ func (b *Book) ownNew(ctx context.Context, e *schema.Entity, c Change) Values {
 			values[name] = value
 		}
 	}
-	return values
+	c.Values, c.own = values, e.Owner
+	return c
 }
 
 // Change changes some fields of a record. Version is the one that was seen: a record that has moved on is a Conflict.
@@ -202,10 +205,11 @@ func (b *Book) merge(ctx context.Context, e *schema.Entity, fields map[int][]byt
 	wrong := strangers(e, c, rights)
 	for _, f := range sortedFields(e) {
 		value, given := c.Values[f.Name]
-		if !given && fresh && f.Default != nil && !f.Hidden {
-			value, given = f.Default, true
+		byDefault := !given && fresh && f.Default != nil && !f.Hidden
+		if byDefault {
+			value = f.Default
 		}
-		if given && f.Type != schema.Formula {
+		if (given || byDefault) && f.Type != schema.Formula {
 			raw, bad, err := wireOf(f, value, fields[f.Number])
 			switch {
 			case err != nil:
@@ -214,7 +218,7 @@ func (b *Book) merge(ctx context.Context, e *schema.Entity, fields map[int][]byt
 				wrong = append(wrong, *bad)
 				continue
 			case string(raw) != string(fields[f.Number]):
-				if rights.ReadOnly(f.Name) && (!fresh || f.Default == nil) {
+				if given && rights.ReadOnly(f.Name) && f.Name != c.own {
 					wrong = append(wrong, fault.Field{Name: f.Name, Key: "field.read-only"})
 					continue
 				}
@@ -238,7 +242,7 @@ func (b *Book) merge(ctx context.Context, e *schema.Entity, fields map[int][]byt
 func strangers(e *schema.Entity, c Change, rights *access.Fields) (wrong []fault.Field) {
 	for name := range c.Values {
 		switch f := e.Field(name); {
-		case f == nil || f.Hidden || rights.Hidden(name):
+		case f == nil || f.Hidden || rights.Hidden(name) && name != c.own:
 			wrong = append(wrong, fault.Field{Name: name, Key: "field.unknown"})
 		case (f.Closed || f.Type == schema.Formula) && !c.Inside:
 			wrong = append(wrong, fault.Field{Name: name, Key: "field.closed"})
@@ -359,7 +363,7 @@ func (b *Book) checkUnique(tx store.Tx, w written) error {
 	e := w.after.entity
 	for i := range e.Fields {
 		f := &e.Fields[i]
-		if !f.Unique || f.Hidden || w.before.Exists() && !slices.Contains(w.fields, f.Name) {
+		if !f.Unique || w.before.Exists() && !slices.Contains(w.fields, f.Name) {
 			continue
 		}
 		for _, value := range indexValues(w.after, f) {
