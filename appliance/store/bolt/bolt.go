@@ -41,9 +41,12 @@ type DB struct {
 	file *os.File // the open file, which keeps the lock
 	path string
 
-	mu      sync.Mutex
-	waiting []*request
-	writing bool
+	mu       sync.Mutex
+	waiting  []*request
+	writing  bool
+	expected int           // how many writers there were around the last commit
+	ended    time.Time     // when it ended
+	full     chan struct{} // closed when as many wait again; nil where nobody waits for them
 }
 
 var _ store.DB = (*DB)(nil)
