@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/blob"
 	"github.com/karov-crm/karov/appliance/contact"
+	"github.com/karov-crm/karov/appliance/deal"
 	"github.com/karov-crm/karov/appliance/inbox"
 	"github.com/karov-crm/karov/appliance/job"
 	"github.com/karov-crm/karov/appliance/journal"
@@ -27,6 +29,7 @@ import (
 	"github.com/karov-crm/karov/appliance/search"
 	"github.com/karov-crm/karov/appliance/staff"
 	"github.com/karov-crm/karov/appliance/store/bolt"
+	"github.com/karov-crm/karov/appliance/task"
 )
 
 const password = "correct horse battery"
@@ -87,6 +90,9 @@ type office struct {
 	people   map[access.Role]staff.Account
 	contacts *contact.Room
 	inbox    *inbox.Room
+	tasks    *task.Room
+	deals    *deal.Room
+	book     *record.Book
 	staff    *staff.Room
 	files    *blob.Store
 	system   context.Context
@@ -112,22 +118,29 @@ func newOffice(t testing.TB) *office {
 	o.system = access.WithActor(context.Background(), access.Appliance())
 	gate := must[*access.Gate](t)(access.NewGate())
 	facts := journal.New(db, o.clock.now)
-	kinds := must[*schema.Schema](t)(schema.New(append(inbox.Entities(), contact.Entity(), contact.TagEntity())...))
+	kinds := must[*schema.Schema](t)(schema.New(slices.Concat(inbox.Entities(), deal.Entities("ILS"),
+		[]schema.Entity{contact.Entity(), contact.TagEntity(), task.Entity()})...))
 	book := record.NewBook(record.Parts{DB: db, Schema: schema.Fixed(kinds), Gate: gate, Journal: facts, Now: o.clock.now})
+	o.book = book
 	jobs := job.NewQueue(db, o.clock.now)
 	o.contacts = contact.New(book, gate, "IL")
 	o.inbox = inbox.New(inbox.Parts{Book: book, Gate: gate, Contacts: o.contacts, Jobs: jobs, Now: o.clock.now})
 	o.inbox.SetSender(o.post)
+	zone := must[*time.Location](t)(time.LoadLocation("Asia/Jerusalem"))
+	o.tasks = task.New(task.Parts{Book: book, Gate: gate, Journal: facts, Contacts: o.contacts, Zone: zone, Now: o.clock.now})
+	o.deals = deal.New(deal.Parts{Book: book, Gate: gate, Journal: facts, Contacts: o.contacts, Now: o.clock.now})
+	if err := o.deals.Begin(o.system, "he"); err != nil {
+		t.Fatal(err)
+	}
 	o.staff = staff.New(db, gate, facts, o.clock.now)
 	o.files = must[*blob.Store](t)(blob.Open(filepath.Join(folder, "blobs")))
 	o.hire()
 
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	o.work(job.NewRunner(jobs, log, 2, o.inbox.Jobs()...))
-	zone := must[*time.Location](t)(time.LoadLocation("Asia/Jerusalem"))
 	f := must[*frame.Frame](t)(frame.New(frame.Options{Auth: o.staff, Log: slog.New(slog.NewTextHandler(testLog{t}, nil)), Now: o.clock.now,
 		Zone: zone, Office: "ועד הבית שלנו", Language: "he"}))
-	workspace.Register(f, workspace.Rooms{Search: search.New(db, gate), Contacts: o.contacts, Inbox: o.inbox, Staff: o.staff,
+	workspace.Register(f, workspace.Rooms{Search: search.New(db, gate), Contacts: o.contacts, Inbox: o.inbox, Tasks: o.tasks, Deals: o.deals, Staff: o.staff,
 		Files: o.files, Gate: gate, Region: "IL"})
 	life, end := context.WithCancel(context.Background())
 	t.Cleanup(end)

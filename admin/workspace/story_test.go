@@ -5,9 +5,11 @@ import (
 
 	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/contact"
+	"github.com/karov-crm/karov/appliance/deal"
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/inbox"
 	"github.com/karov-crm/karov/appliance/record"
+	"github.com/karov-crm/karov/appliance/task"
 )
 
 // day is an office in the middle of its day: customers with names in three alphabets, mails answered and not.
@@ -37,7 +39,43 @@ func aDay(o *office) *day {
 	}
 	o.clock.set(now)
 	o.mails(d)
+	o.toil(d)
 	return d
+}
+
+// toil is what is done for משה כהן: a task that is late, one for later, one that was done, a deal on its way and one that
+// was won, after he had come as a lead.
+func (o *office) toil(d *day) {
+	o.t.Helper()
+	owner, now := o.as(access.Owner), o.clock.now()
+	at := func(ago time.Duration) { o.clock.set(now.Add(-ago)) }
+	defer o.clock.set(now)
+	at(20 * 24 * time.Hour)
+	lead := must[deal.Lead](o.t)(o.deals.CreateLead(owner, "", record.Values{"name": "משה כהן", "source": "referral"}))
+	at(19 * 24 * time.Hour)
+	must[deal.Lead](o.t)(o.deals.Convert(owner, lead.ID, lead.Version, deal.Conversion{Contact: d.cohen.ID, Title: "דוד שמש חדש"}))
+	won := must[[]deal.Deal](o.t)(o.deals.Of(owner, d.cohen.ID, 1))[0]
+	won = must[deal.Deal](o.t)(o.deals.Change(owner, won.ID, won.Version, record.Values{"value": "12400"}))
+	at(10 * 24 * time.Hour)
+	o.move(won, deal.Won)
+	at(4 * time.Hour)
+	must[deal.Deal](o.t)(o.deals.Create(owner, record.Values{"title": "Service contract 2027", "contact": d.cohen.ID, "value": "1800.50 USD", "expected_close": now.AddDate(0, 0, 20).Format(time.DateOnly)}))
+	must[task.Task](o.t)(o.tasks.Create(owner, record.Values{"title": "להתקשר ולתאם טכנאי", "contact": d.cohen.ID, "kind": task.Call, "due": now.Add(-2 * time.Hour)}))
+	must[task.Task](o.t)(o.tasks.Create(owner, record.Values{"title": "Выслать договор (по-русски)", "contact": d.cohen.ID, "kind": task.Mail, "due": now.Add(50 * time.Hour), "assignee": o.people[access.Agent].ID}))
+	done := must[task.Task](o.t)(o.tasks.Create(owner, record.Values{"title": "Check the warranty", "contact": d.cohen.ID}))
+	at(time.Hour)
+	must[task.Task](o.t)(o.tasks.Finish(owner, done.ID))
+}
+
+// move brings a deal into the first stage of a kind.
+func (o *office) move(d deal.Deal, kind string) {
+	o.t.Helper()
+	for _, s := range must[deal.Pipeline](o.t)(o.deals.Pipeline(o.system, d.Pipeline)).Stages {
+		if s.Kind == kind {
+			must[deal.Deal](o.t)(o.deals.Move(o.as(access.Owner), d.ID, d.Version, s.ID, ""))
+			return
+		}
+	}
 }
 
 func (o *office) mails(d *day) {

@@ -8,9 +8,12 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/karov-crm/karov/admin/frame"
+	"github.com/karov-crm/karov/appliance/contact"
+	"github.com/karov-crm/karov/appliance/deal"
 	"github.com/karov-crm/karov/appliance/inbox"
 	"github.com/karov-crm/karov/appliance/journal"
 	"github.com/karov-crm/karov/appliance/record"
+	"github.com/karov-crm/karov/appliance/task"
 )
 
 type timelineView struct {
@@ -23,6 +26,7 @@ type timelineView struct {
 type entry struct {
 	ID, Icon, Tone    string
 	Title, Text, Href string
+	Foreign           bool // Text is somebody else's and has a direction of its own
 	At                time.Time
 }
 
@@ -33,23 +37,73 @@ func (p *pages) timeline(c echo.Context, id record.ID) (x timelineView, err erro
 		return x, err
 	}
 	x.Contact, x.Next = id, next
-	names := map[string]string{}
+	t := teller{pages: p, ctx: ctx, v: v, names: map[string]string{}, stages: map[record.ID]string{}}
 	for _, e := range list {
-		if e.Record.Exists() {
-			m := p.Inbox.FromRecord(e.Record)
-			p.name(ctx, names, m.Author)
-			x.Entries = append(x.Entries, messageEntry(v, m, names))
-		} else if v.Has("fact." + e.Fact.Name) { // others are for programs
-			p.name(ctx, names, e.Fact.Actor)
-			x.Entries = append(x.Entries, factEntry(v, e.Fact, names))
+		if told, ok := t.tell(e); ok {
+			x.Entries = append(x.Entries, told)
 		}
 	}
 	return x, nil
 }
 
+// teller puts the entries of one timeline into words. It asks for each name once.
+type teller struct {
+	*pages
+	ctx    context.Context
+	v      frame.View
+	names  map[string]string
+	stages map[record.ID]string
+}
+
+// tell says what happened; false for facts that are for programs.
+func (t teller) tell(e contact.Entry) (entry, bool) {
+	if e.Record.Exists() {
+		return t.record(e.Record), true
+	}
+	if !t.v.Has("fact." + e.Fact.Name) {
+		return entry{}, false
+	}
+	t.name(t.ctx, t.names, e.Fact.Actor)
+	told := factEntry(t.v, e.Fact, t.names)
+	if e.Fact.Entity != "contact" {
+		told.Icon = factIcon(e.Fact.Name)
+		told.Title += subject(t.title(e.Fact))
+	}
+	return told, true
+}
+
+// record says what a record on the timeline is about.
+func (t teller) record(r record.Record) entry {
+	switch r.Entity() {
+	case "message":
+		m := t.Inbox.FromRecord(r)
+		t.name(t.ctx, t.names, m.Author)
+		return messageEntry(t.v, m, t.names)
+	case "task":
+		return t.task(task.FromRecord(r))
+	case "deal":
+		return t.deal(deal.FromRecord(r))
+	case "lead":
+		return t.lead(deal.LeadFromRecord(r))
+	}
+	e := entry{ID: "record-" + r.ID.String(), Icon: icon("history"), At: r.CreatedAt(), Title: r.Entity()}
+	if key := "entity." + r.Entity(); t.v.Has(key) {
+		e.Title = t.v.T(key)
+	}
+	return e
+}
+
+// subject is what stands behind a sentence, isolated since its direction is its own.
+func subject(text string) string {
+	if text == "" {
+		return ""
+	}
+	return " · \u2068" + text + "\u2069"
+}
+
 // messageEntry says who wrote what, and by which way.
 func messageEntry(v frame.View, m inbox.Message, names map[string]string) entry {
-	e := entry{ID: "message-" + m.ID.String(), Icon: channelIcon(m.Channel), At: m.At, Href: "/inbox/" + m.Conversation.String(), Text: snippet(m.Text, 240)}
+	e := entry{ID: "message-" + m.ID.String(), Icon: channelIcon(m.Channel), At: m.At, Href: "/inbox/" + m.Conversation.String(), Text: snippet(m.Text, 240), Foreign: true}
 	switch {
 	case m.Incoming:
 		e.Title, e.Tone = v.T("timeline.received", "channel", channelName(v, m.Channel)), "in"
@@ -58,9 +112,7 @@ func messageEntry(v frame.View, m inbox.Message, names map[string]string) entry 
 	default:
 		e.Title, e.Icon = v.T("timeline.answered", "name", who(m.Author, names)), icon("arrow-back-up")
 	}
-	if m.Subject != "" {
-		e.Title += " · \u2068" + m.Subject + "\u2069" // isolated: its direction is its own
-	}
+	e.Title += subject(m.Subject)
 	return e
 }
 

@@ -17,10 +17,12 @@ import (
 	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/blob"
 	"github.com/karov-crm/karov/appliance/contact"
+	"github.com/karov-crm/karov/appliance/deal"
 	"github.com/karov-crm/karov/appliance/inbox"
 	"github.com/karov-crm/karov/appliance/record"
 	"github.com/karov-crm/karov/appliance/search"
 	"github.com/karov-crm/karov/appliance/staff"
+	"github.com/karov-crm/karov/appliance/task"
 )
 
 // Rooms is what the pages are drawn from.
@@ -28,6 +30,8 @@ type Rooms struct {
 	Search   *search.Index
 	Contacts *contact.Room
 	Inbox    *inbox.Room
+	Tasks    *task.Room
+	Deals    *deal.Room
 	Staff    *staff.Room
 	Files    *blob.Store
 	Gate     *access.Gate

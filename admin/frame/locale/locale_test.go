@@ -2,11 +2,14 @@ package locale
 
 import (
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/karov-crm/karov/appliance/schema"
 )
 
 func load(t *testing.T) *Bundle {
@@ -149,6 +152,27 @@ func TestMatchPicksALanguage(t *testing.T) {
 	for header, want := range map[string]string{"he-IL,he;q=0.9,en;q=0.8": "he", "iw": "he", "fr, ru;q=0.5": "ru", "": "he", "de": "he", "EN-us": "en"} {
 		if got := Match(header, "he"); got != want {
 			t.Errorf("%q: %s, want %s", header, got, want)
+		}
+	}
+}
+
+func TestMoney(t *testing.T) {
+	for _, c := range []struct {
+		lang   string
+		amount schema.Amount
+		want   string
+	}{
+		{"he", schema.Amount{Minor: 120050, Currency: "ILS"}, "1,200.50\u00a0₪"},
+		{"he", schema.Amount{Minor: 120000, Currency: "ILS"}, "1,200\u00a0₪"},
+		{"ru", schema.Amount{Minor: 123456789, Currency: "RUB"}, "1\u00a0234\u00a0567,89\u00a0₽"},
+		{"en", schema.Amount{Minor: -5, Currency: "USD"}, "-$0.05"},
+		{"en", schema.Amount{Minor: 999, Currency: "ILS"}, "₪9.99"},
+		{"en", schema.Amount{Minor: 1000, Currency: "JPY"}, "1,000\u00a0JPY"},
+		{"en", schema.Amount{Minor: 12345, Currency: "KWD"}, "12.345\u00a0KWD"},
+		{"ru", schema.Amount{Minor: math.MinInt64 + 1, Currency: "EUR"}, "-92\u00a0233\u00a0720\u00a0368\u00a0547\u00a0758,07\u00a0€"},
+	} {
+		if got := load(t).In(c.lang, time.UTC).Money(c.amount); got != "\u2066"+c.want+"\u2069" {
+			t.Errorf("%s: %q, want %q", c.lang, got, c.want)
 		}
 	}
 }
