@@ -64,15 +64,17 @@ func (f *finding) run(text string) {
 	try(attempt{literal, wholeName}, attempt{literal, beginsName}, attempt{literal, elsewhere})
 	var others []*query
 	if len(f.found) < few {
-		for _, other := range retyped(text) {
-			if q := parse(other); len(q.terms) > 0 {
-				others = append(others, q)
-			}
-		}
+		others = readings(text)
 	}
-	try(attempt{literal, soundsLike})
+	likely := len(f.found) == 0 // that the other layout was meant
+	if !likely {
+		try(attempt{literal, soundsLike})
+	}
 	for _, q := range others {
 		try(attempt{q, wholeName}, attempt{q, beginsName}, attempt{q, elsewhere})
+	}
+	if likely {
+		try(attempt{literal, soundsLike})
 	}
 	try(attempt{literal, soundsFrom})
 	if len(f.found) == 0 { // both at once, the keyboard and the alphabet, is meant by few
@@ -86,6 +88,16 @@ func (f *finding) run(text string) {
 	if len(f.found) < few {
 		try(attempt{literal, misstarted})
 	}
+}
+
+// readings are the queries that the same keys write in other layouts.
+func readings(text string) (others []*query) {
+	for _, other := range retyped(text) {
+		if q := parse(other); len(q.terms) > 0 {
+			others = append(others, q)
+		}
+	}
+	return others
 }
 
 // attempt finds the records in which every term is met by a grade or better, the newest first, until there are enough.
