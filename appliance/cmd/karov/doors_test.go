@@ -17,6 +17,7 @@ import (
 	"github.com/karov-crm/karov/appliance/config"
 	"github.com/karov-crm/karov/appliance/inbox"
 	"github.com/karov-crm/karov/appliance/record"
+	"github.com/karov-crm/karov/appliance/schema"
 	"github.com/karov-crm/karov/appliance/staff"
 	"github.com/karov-crm/karov/appliance/store"
 )
@@ -39,6 +40,7 @@ type person struct {
 	sees    []string        // keys of the customers who are his to see
 	changes []string        // to change
 	lends   []string        // to share with others
+	deletes []string
 	exports bool
 	blind   bool // note, phone and code of customers and the text of messages are hidden from him
 }
@@ -50,6 +52,8 @@ type house struct {
 	handler   http.Handler
 	people    []person
 	customers []*customer
+	segment   record.ID // of all customers
+	telling   record.ID // a segment that tells a hidden field
 }
 
 var everybody = []string{"dana's", "avi's", "lent to dana", "lent to north", "yossi's"}
@@ -120,10 +124,14 @@ func (h *house) lets(p person) person {
 
 // move brings in the people and the customers.
 func (h *house) move() {
+	now := h.a.schema.Current()
+	_, err := h.a.schema.Change(h.appliance(), now.Version(), schema.Op{Kind: schema.AddField, Entity: "contact", Field: "plan",
+		Labels: map[string]string{"en": "Plan"}, Definition: schema.Definition{Type: schema.File}})
+	h.must(err)
 	north, err := h.a.staff.TeamAdd(h.appliance(), "north")
 	h.must(err)
 	hidden := []access.FieldRule{{Entity: "contact", Field: "note", Right: access.Hide}, {Entity: "contact", Field: "phones", Right: access.Hide},
-		{Entity: "contact", Field: "external_id", Right: access.Hide}, {Entity: "message", Field: "text", Right: access.Hide},
+		{Entity: "contact", Field: "external_id", Right: access.Hide}, {Entity: "contact", Field: "plan", Right: access.Hide}, {Entity: "message", Field: "text", Right: access.Hide},
 		{Entity: "conversation", Field: "last_text", Right: access.Hide}}
 	see := func(entity string, scope access.Scope, where string) access.Grant {
 		return access.Grant{Entity: entity, Verb: access.See, Scope: scope, Where: where}
@@ -133,13 +141,14 @@ func (h *house) move() {
 	h.role(access.Rules{Name: "desk", Base: access.Manager, Fields: hidden})
 	h.role(access.Rules{Name: "haifa", Base: access.Manager, Grants: []access.Grant{see("contact", access.All, `city = "חיפה"`),
 		see("conversation", access.All, `contact.city = "חיפה"`), see("message", access.All, `contact.city = "חיפה"`)}})
-	h.hire(person{name: "owner", sees: everybody, changes: everybody, lends: everybody, exports: true}, access.Owner, "")
-	h.hire(person{name: "manager", sees: everybody, changes: everybody, lends: everybody, exports: true}, access.Manager, "")
+	h.hire(person{name: "owner", sees: everybody, changes: everybody, lends: everybody, deletes: everybody, exports: true}, access.Owner, "")
+	h.hire(person{name: "manager", sees: everybody, changes: everybody, lends: everybody, deletes: everybody, exports: true}, access.Manager, "")
 	dana := h.hire(person{name: "agent", sees: []string{"dana's", "lent to dana", "lent to north"}, changes: []string{"dana's", "lent to north"},
 		lends: []string{"dana's"}}, access.Agent, north.ID)
 	h.hire(person{name: "mate", sees: []string{"dana's", "avi's", "lent to north"}, changes: []string{"lent to north"}}, "mate", north.ID)
-	h.hire(person{name: "desk", sees: everybody, changes: everybody, lends: everybody, exports: true, blind: true}, "desk", "")
-	h.hire(person{name: "haifa", sees: []string{"dana's"}, changes: []string{"dana's"}, lends: []string{"dana's"}, exports: true}, "haifa", "")
+	h.hire(person{name: "desk", sees: everybody, changes: everybody, lends: everybody, deletes: everybody, exports: true, blind: true}, "desk", "")
+	one := []string{"dana's"}
+	h.hire(person{name: "haifa", sees: one, changes: one, lends: one, deletes: one, exports: true}, "haifa", "")
 	h.hire(person{name: "viewer", sees: everybody}, access.Viewer, "")
 	avi := h.hire(person{name: "avi", sees: []string{"dana's", "avi's", "lent to north"}, changes: []string{"avi's", "lent to north"},
 		lends: []string{"avi's"}}, "mate", north.ID)
@@ -154,8 +163,17 @@ func (h *house) move() {
 	for i, key := range everybody {
 		h.customers = append(h.customers, h.customer(i, key, owners[i]))
 	}
+	h.segment = h.segmentOf("all", `name contains "Customer"`)
+	h.telling = h.segmentOf("telling", `note starts "secretnote"`)
 	h.must(h.a.book.Share(h.appliance(), "contact", h.customers[2].id, access.Share{Subject: id(dana)}))
 	h.must(h.a.book.Share(h.appliance(), "contact", h.customers[3].id, access.Share{Subject: access.TeamSubject(north.ID), Change: true}))
+}
+
+// segmentOf makes a segment of customers.
+func (h *house) segmentOf(name, filter string) record.ID {
+	made, err := h.a.book.Create(h.appliance(), "segment", record.Values{"name": name, "kind": "contact", "filter": filter})
+	h.must(err)
+	return made.ID
 }
 
 // customer makes one with a note, a code and a message, changed once, so that there is a history.
@@ -167,8 +185,10 @@ func (h *house) customer(i int, key, owner string) *customer {
 		city = "חיפה"
 	}
 	email := fmt.Sprintf("customer%d@customer.example", i)
+	plan, err := h.a.files.Put(h.appliance(), "plan.txt", "text/plain", strings.NewReader("plan for "+x.word))
+	h.must(err)
 	made, err := h.a.book.Create(h.appliance(), "contact", record.Values{"name": x.word + " Customer", "owner": owner, "city": city, "note": "before",
-		"phones": []string{x.phone}, "emails": []string{email}, "external_id": x.code})
+		"phones": []string{x.phone}, "emails": []string{email}, "external_id": x.code, "plan": plan})
 	h.must(err)
 	x.id = made.ID
 	x.record, err = h.a.book.Change(h.appliance(), "contact", x.id, made.Version(), record.Values{"note": x.note})

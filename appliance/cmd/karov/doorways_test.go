@@ -46,7 +46,8 @@ func page(name, path string, secret bool) door {
 // opens is a door that shows nothing but whether it opens.
 func opens(name, path string) door {
 	return door{name: name, pages: true, try: func(h *house, p person, x *customer) sight {
-		status, answer := h.ask(p, http.MethodGet, strings.NewReplacer("{id}", x.id.String(), "{message}", x.message.String(), "{talk}", x.talk.String()).Replace(path), "")
+		status, answer := h.ask(p, http.MethodGet, strings.NewReplacer("{id}", x.id.String(), "{message}", x.message.String(), "{talk}", x.talk.String(), "{code}", x.code,
+			"%7Bcode%7D", x.code).Replace(path), "")
 		s := x.of(answer, true)
 		s.seen = status == http.StatusOK
 		return s
@@ -71,10 +72,62 @@ func hides(d door) door {
 	return d
 }
 
+// lets says to whom a door opens.
+func lets(d door, who func(person) []string) door {
+	d.who = who
+	return d
+}
+
 const records = "/api/v1/records/contact"
 
 func doors() []door {
-	return append(roomDoors(), append(apiDoors(), pageDoors()...)...)
+	return slices.Concat(roomDoors(), apiDoors(), traceDoors(), pageDoors())
+}
+
+// traceDoors are the calls about what was, and about many at once.
+func traceDoors() []door {
+	exporters := func(p person) []string {
+		if p.exports {
+			return p.sees
+		}
+		return nil
+	}
+	return []door{
+		opens("API: history", records+"/{id}/history"),
+		lets(opens("API: shares", records+"/{id}/shares"), func(p person) []string { return p.lends }),
+		hides(page("API: file", records+"/{id}/files/plan/0", false)),
+		lets(page("API: export", "/api/v1/export/contact?format=csv", false), exporters),
+		lets(page("API: export as JSON", "/api/v1/export/contact?format=json&sensitive=true", false), exporters),
+		lets(page("API: export messages", "/api/v1/export/message?format=json&sensitive=true", false), exporters),
+		hides(lets(page("API: export by hidden", "/api/v1/export/contact?filter="+url.QueryEscape(`note = "`)+"{note}"+url.QueryEscape(`"`), false), exporters)),
+		hides(lets(opens("API: explain on hidden", records+"/explain?filter="+url.QueryEscape(`external_id = "{code}"`)), func(p person) []string {
+			if len(p.sees) > 0 {
+				return everybody // it tells how, not whom
+			}
+			return nil
+		})),
+		{name: "API: event stream", pages: true, try: func(h *house, p person, x *customer) sight { return h.hear(p, x, "/api/v1/events") }},
+		{name: "API: bin", pages: true, who: func(p person) []string { return p.deletes }, try: func(h *house, p person, x *customer) sight {
+			now, err := h.a.book.Get(h.appliance(), "contact", x.id)
+			h.must(err)
+			h.must(h.a.book.Delete(h.appliance(), "contact", x.id, now.Version()))
+			status, answer := h.ask(p, http.MethodGet, records+"/bin", "")
+			_, err = h.a.book.Restore(h.appliance(), "contact", x.id)
+			h.must(err)
+			return x.of(answer, status == http.StatusOK, x.id.String())
+		}},
+		{name: "API: change many", pages: true, who: func(p person) []string { return p.changes }, try: func(h *house, p person, x *customer) sight {
+			before, err := h.a.book.Get(h.appliance(), "contact", x.id)
+			h.must(err)
+			_, answer := h.ask(p, http.MethodPost, records+"/bulk", fmt.Sprintf(`{"filter": "name contains \"%s\"", "values": {"address": "%s"}}`, x.word, record.NewID()),
+				"Content-Type", "application/json", "Idempotency-Key", record.NewID().String())
+			after, err := h.a.book.Get(h.appliance(), "contact", x.id)
+			h.must(err)
+			s := x.of(answer, true)
+			s.seen = after.Text("address") != before.Text("address")
+			return s
+		}},
+	}
 }
 
 func pageDoors() []door {
@@ -89,14 +142,18 @@ func pageDoors() []door {
 		opens("page: timeline", "/contacts/{id}/timeline"),
 		page("page: attachment", "/inbox/{talk}/files/{message}/0", false),
 		opens("page: edit form", "/contacts/{id}/edit"),
-		{name: "page: event stream", pages: true, try: (*house).listen},
+		{name: "page: event stream", pages: true, try: func(h *house, p person, x *customer) sight { return h.hear(p, x, "/live") }},
 	}
 }
 
+// apiDoors are the calls of programs.
 func apiDoors() []door {
 	return []door{
 		page("API: get", records+"/{id}", false),
 		page("API: list", records, false),
+		page("API: filter", records+"?filter="+url.QueryEscape(`name contains "`)+"{word}"+url.QueryEscape(`"`), false),
+		page("API: filter on hidden", records+"?filter="+url.QueryEscape(`note = "`)+"{note}"+url.QueryEscape(`"`), true),
+		page("API: filter through link", "/api/v1/records/message?filter="+url.QueryEscape(`contact.external_id = "`)+"{code}"+url.QueryEscape(`"`), true),
 		page("API: sort", records+"?sort=name", false),
 		page("API: sort by hidden", records+"?sort=external_id", true),
 		page("API: search by name", "/api/v1/search?q={word}", false),
@@ -193,6 +250,14 @@ func roomDoors() []door {
 			return x.id.String(), err
 		})),
 		room("room: search", func(h *house, ctx context.Context, x *customer) (any, error) { return h.a.search.Find(ctx, x.word, 20) }),
+		room("room: segment", func(h *house, ctx context.Context, x *customer) (any, error) {
+			found, err := h.a.segments.Members(ctx, h.segment, "", 50)
+			return shown(found.Records...), err
+		}),
+		hides(room("room: segment by hidden", func(h *house, ctx context.Context, x *customer) (any, error) {
+			found, err := h.a.segments.Members(ctx, h.telling, "", 50)
+			return shown(found.Records...), err
+		})),
 		room("room: card", func(h *house, ctx context.Context, x *customer) (any, error) { return h.a.contacts.Get(ctx, x.id) }),
 		room("room: conversations", func(h *house, ctx context.Context, x *customer) (any, error) {
 			return h.a.inbox.List(ctx, inbox.AllOpen, "", 50)
@@ -218,10 +283,10 @@ func roomDoors() []door {
 	}
 }
 
-// listen opens the stream of a page, lets the customer change, and looks whether the page is told.
-func (h *house) listen(p person, x *customer) sight {
+// hear opens a stream of events, lets the customer change, and looks whether the stream tells of it.
+func (h *house) hear(p person, x *customer, path string) sight {
 	if p.session == "" {
-		status, answer := h.ask(p, http.MethodGet, "/live", "", "Accept", "text/event-stream")
+		status, answer := h.ask(p, http.MethodGet, path, "", "Accept", "text/event-stream")
 		return x.of(answer, status == http.StatusOK, x.id.String())
 	}
 	before, err := h.a.journal.Last(h.t.Context())
@@ -236,9 +301,13 @@ func (h *house) listen(p person, x *customer) sight {
 	defer server.Close()
 	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/live", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+path, nil)
 	h.must(err)
-	r.AddCookie(&http.Cookie{Name: "karov", Value: p.session})
+	if strings.HasPrefix(path, "/api/") {
+		r.Header.Set("Authorization", "Bearer "+p.token)
+	} else {
+		r.AddCookie(&http.Cookie{Name: "karov", Value: p.session})
+	}
 	r.Header.Set("Last-Event-ID", strconv.FormatUint(before, 10))
 	answer, err := server.Client().Do(r)
 	h.must(err)
