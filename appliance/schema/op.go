@@ -117,7 +117,7 @@ func misread(err error, i int) error {
 		}
 	}
 	if member != "" {
-		f.Fields = []fault.Field{{Name: fmt.Sprintf("ops[%d].%s", i, member), Key: "schema.member"}}
+		f.Fields = fault.InvalidField(fmt.Sprintf("ops[%d].%s", i, member), "schema.member").Fields
 	}
 	return f
 }
