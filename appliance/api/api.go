@@ -172,7 +172,7 @@ type route struct {
 }
 
 func (a *API) routes() []route {
-	return slices.Concat(a.machineRoutes(), a.recordRoutes(), a.traceRoutes(), a.manyRoutes(), a.inboxRoutes(), a.schemaRoutes())
+	return slices.Concat(a.machineRoutes(), a.recordRoutes(), a.traceRoutes(), a.manyRoutes(), a.inboxRoutes(), a.schemaRoutes(), a.forgetRoutes())
 }
 
 const (
