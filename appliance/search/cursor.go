@@ -8,7 +8,7 @@ import (
 
 // What one query may cost, in units of about 35 nanoseconds: past it, what was found until then is the answer.
 const (
-	workMost  = 120_000
+	workMost  = 100_000
 	workScan  = 30 // finding a place in a bucket
 	workBlock = 12 // reading one block of stamps
 	workDoc   = 50 // reading one doc and holding it against the query
@@ -18,18 +18,21 @@ const (
 type reading struct {
 	terms, postings, records, sounds store.Bucket
 
-	work   int
-	failed error
+	work, most int // what was spent, and how much may be
+	failed     error
 }
 
 func readingOf(tx store.Tx) *reading {
-	return &reading{terms: tx.Bucket(termsBucket), postings: tx.Bucket(postingsBucket), records: tx.Bucket(recordsBucket), sounds: tx.Bucket(soundsBucket)}
+	return &reading{most: workMost, terms: tx.Bucket(termsBucket), postings: tx.Bucket(postingsBucket), records: tx.Bucket(recordsBucket), sounds: tx.Bucket(soundsBucket)}
 }
 
-// spend tells whether there is work left.
+// spend tells whether there is work left, and takes it.
 func (r *reading) spend(work int) bool {
+	if r.work >= r.most || r.failed != nil {
+		return false
+	}
 	r.work += work
-	return r.work <= workMost && r.failed == nil
+	return true
 }
 
 // A source yields stamps, the greatest first. It keeps no cursor of the store between calls.
@@ -139,7 +142,7 @@ func (l *list) unpack(base uint64, raw []byte) {
 
 // load unpacks the newest block that may hold a stamp at or below most.
 func (l *list) load(most uint64) bool {
-	if most == 0 || l.below == 0 || l.in.failed != nil || l.in.work > workMost {
+	if most == 0 || l.below == 0 || l.in.failed != nil || l.in.work >= l.in.most {
 		return false
 	}
 	for len(l.ahead) > 0 && l.ahead[0].base > most {

@@ -52,6 +52,7 @@ type attempt struct {
 
 // run looks until there is enough, from the best understanding to the most daring one.
 func (f *finding) run(text string) {
+	text = cut(text, 4*maxQuery)
 	literal := parse(text)
 	rank := 0
 	try := func(attempts ...attempt) {

@@ -87,7 +87,9 @@ func (t *term) begun(g grade, r *reading, class, begin byte) {
 // each yields the terms that begin so, at most most of them, and tells whether those are all.
 func (r *reading) each(from []byte, most int, fn func(listed)) (all bool) {
 	n := 0
-	r.work += workScan
+	if !r.spend(workScan) {
+		return false
+	}
 	for k, v := range r.terms.Scan(from, store.PrefixEnd(from), false) {
 		if n++; n > most || !r.spend(1) {
 			return false

@@ -66,7 +66,7 @@ func parse(text string) *query {
 			return ' '
 		}
 		return r
-	}, cut(strings.ToValidUTF8(text[:min(len(text), 4*maxQuery)], ""), maxQuery)))
+	}, cut(strings.ToValidUTF8(cut(text, 4*maxQuery), ""), maxQuery)))
 	q := &query{}
 	signs := 0
 	for fields := strings.Fields(text); len(fields) > 0; {

@@ -2,8 +2,8 @@
 //
 // record tells it in the record's own transaction what a record can be found by, so that a new customer is found with
 // the next keystroke. It owns the buckets search.records (what a result shows, by the record's stamp: its place in time),
-// search.stamps (the stamp of each record), search.terms and search.postings (under each word, beginning of a word and
-// three digits in a row the stamps of its records) and search.sounds (the words of the index by how they sound).
+// search.stamps (the stamp of each record), search.terms and search.postings (under each word, two letters that begin one
+// and four digits in a row the stamps of its records) and search.sounds (the words of the index by how they sound).
 //
 // It promises that what was written exactly so stands first, then what sounds so in any alphabet, what the same keys
 // write in another keyboard layout, and what is one typing error away; among equals those heard of last, whom it finds

@@ -287,3 +287,39 @@ func TestDrop(t *testing.T) {
 		return nil
 	}))
 }
+
+// TestWorkIsBounded gives queries little to spend: they overspend by what they had begun, not more.
+func TestWorkIsBounded(t *testing.T) {
+	o := open(t)
+	must(t, o.db.Update(t.Context(), func(tx store.Tx) error {
+		var docs []Doc
+		for i := range 3000 {
+			d := contact(0, Doc{Title: fmt.Sprintf("א%c ב%c Michael", 'א'+rune(i%20), 'א'+rune(i/20%20)), Recent: time.Unix(1_770_000_000+int64(i)*100, 0)})
+			d.Parts = append(d.Parts, text("city", "Haifa"), phone(fmt.Sprintf("+97250%07d", i*7919)))
+			binary.BigEndian.PutUint32(d.ID[12:], uint32(i))
+			docs = append(docs, d)
+		}
+		return PutAll(tx, docs)
+	}))
+	ctx := as(t, access.Owner, "o")
+	for _, query := range []string{"א ב ג", "א ב", "michael haifa אב", "מיכאל חיפה", "0501", "501", "mihcael", "maichael haifa", strings.Repeat("ab cd ", 60), strings.Repeat("א", 200), "gth xyz", "nhftk"} {
+		ask := func(most int) (work int) {
+			must(t, o.db.View(ctx, func(tx store.Tx) error {
+				f := &finding{reading: readingOf(tx), ctx: ctx, tx: tx, index: o.Index, limit: 20, seen: map[uint64]bool{}}
+				f.most = most
+				if !f.permit(o.gate) {
+					return fmt.Errorf("nothing to see")
+				}
+				f.run(query)
+				work = f.work
+				return f.failed
+			}))
+			return work
+		}
+		for _, most := range []int{0, 30, 200, 1000, 5000, workMost} {
+			if work := ask(most); work > most+workDoc {
+				t.Errorf("%.20q spent %d of %d", query, work, most)
+			}
+		}
+	}
+}
