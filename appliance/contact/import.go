@@ -50,29 +50,36 @@ func (r *Room) Import(ctx context.Context, drafts []Draft, dry bool) (outcomes [
 		return nil, nil, err
 	}
 	err = r.book.Update(ctx, func(tx store.Tx) error {
-		outcomes, errs = make([]Outcome, len(drafts)), make([]error, len(drafts))
-		forgotten := anyMarks(tx)
-		for i, d := range drafts {
-			if forgotten && !d.Anew {
-				if field := r.forgottenIn(tx, d); field != "" {
-					errs[i] = fault.InvalidField(field, "contact.forgotten")
-					continue
-				}
+		return r.book.Together(ctx, tx, func(ctx context.Context) error {
+			outcomes, errs, err = r.takeAll(ctx, tx, drafts)
+			if err == nil && dry {
+				return errDry
 			}
-			outcomes[i], errs[i] = r.take(ctx, tx, d)
-			if errs[i] != nil && fault.KindOf(errs[i]) != fault.Invalid {
-				return errs[i]
-			}
-		}
-		if dry {
-			return errDry
-		}
-		return nil
+			return err
+		})
 	})
 	if errors.Is(err, errDry) {
 		err = nil
 	}
 	return outcomes, errs, err
+}
+
+func (r *Room) takeAll(ctx context.Context, tx store.Tx, drafts []Draft) ([]Outcome, []error, error) {
+	outcomes, errs := make([]Outcome, len(drafts)), make([]error, len(drafts))
+	forgotten := anyMarks(tx)
+	for i, d := range drafts {
+		if forgotten && !d.Anew {
+			if field := r.forgottenIn(tx, d); field != "" {
+				errs[i] = fault.InvalidField(field, "contact.forgotten")
+				continue
+			}
+		}
+		outcomes[i], errs[i] = r.take(ctx, tx, d)
+		if errs[i] != nil && fault.KindOf(errs[i]) != fault.Invalid {
+			return nil, nil, errs[i]
+		}
+	}
+	return outcomes, errs, nil
 }
 
 // errDry takes a rehearsed transaction back.

@@ -3,7 +3,6 @@ package transfer
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/karov-crm/karov/appliance/fault"
 )
@@ -22,46 +21,40 @@ type batch struct {
 	importer Importer
 	rejects  *rejectFile
 	result   Result
-	rows     []waiting
-	size     int // bytes of rows
+	rows     []waiting // of the transaction that is next
 }
 
-// run reads all rows.
+// run imports all rows. While one piece of the file is being written, the next ones are cut and understood.
 func (b *batch) run(ctx context.Context) (Result, error) {
-	u := &understander{columns: b.file.columns, region: b.options.Region}
-	for {
+	ctx, cancel := context.WithCancel(ctx)
+	pieces := b.read(ctx)
+	defer func() {
+		cancel()
+		for range pieces { // the file must be nobody's when Import returns
+		}
+	}()
+	for p := range pieces {
+		<-p.done
+		if p.err != nil {
+			return b.result, p.err
+		}
 		if err := ctx.Err(); err != nil {
 			return b.result, fmt.Errorf("import rows: %w", err)
 		}
-		r, err := b.file.rows.next()
-		if err == io.EOF {
-			return b.result, b.flush(ctx)
-		}
-		if err != nil {
-			return b.result, fmt.Errorf("read import file: %w", err)
-		}
-		w := waiting{row: r}
-		if r.wrong.Key != "" {
-			r.wrong.Line = r.line
-			w.faults = []fault.Field{r.wrong}
-		} else {
-			blank := false
-			if w.draft, w.faults, blank = u.draft(r); blank {
-				continue
-			}
-		}
-		b.rows = append(b.rows, w)
-		b.size += r.size
-		if len(b.rows) >= b.options.Batch || b.size >= maxBatch {
-			if err := b.flush(ctx); err != nil {
-				return b.result, err
-			}
+		b.rows = p.understood
+		if err := b.flush(ctx, p.end); err != nil {
+			return b.result, err
 		}
 	}
+	if err := ctx.Err(); err != nil { // then the pieces ended early
+		return b.result, fmt.Errorf("import rows: %w", err)
+	}
+	return b.result, nil
 }
 
-// flush imports what waits and counts it. Nothing is counted of a batch that failed as a whole.
-func (b *batch) flush(ctx context.Context) error {
+// flush imports what waits and counts it. Nothing is counted of a batch that failed as a whole. End is how far the file
+// was read for it.
+func (b *batch) flush(ctx context.Context, end int64) error {
 	if len(b.rows) == 0 {
 		return nil
 	}
@@ -86,10 +79,8 @@ func (b *batch) flush(ctx context.Context) error {
 			}
 		}
 	}
-	clear(b.rows)
-	b.rows, b.size = b.rows[:0], 0
 	if b.options.Progress != nil {
-		b.options.Progress(Progress{Rows: b.result.Rows, Rejected: b.result.Rejected, Bytes: b.file.read.n, Size: b.file.size})
+		b.options.Progress(Progress{Rows: b.result.Rows, Rejected: b.result.Rejected, Bytes: end, Size: b.file.size})
 	}
 	return nil
 }
