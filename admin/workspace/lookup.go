@@ -62,6 +62,9 @@ func (p *pages) lookupView(c echo.Context) (lookupView, error) {
 		return x, nil
 	}
 	found, err := p.Search.Find(c.Request().Context(), x.Query, lookupRows)
+	if err == nil {
+		err = p.Contacts.TellSearched(c.Request().Context(), len(found))
+	}
 	if err != nil {
 		return x, err
 	}

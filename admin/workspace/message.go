@@ -72,6 +72,9 @@ func (p *pages) messageFile(c echo.Context) error {
 	if err != nil || number < 0 || number >= len(m.Attachments) {
 		return echo.ErrNotFound
 	}
+	if err := p.Inbox.TellOpened(c.Request().Context(), m); err != nil {
+		return err
+	}
 	file := m.Attachments[number]
 	body, err := p.Files.Open(file.Blob)
 	if err != nil {

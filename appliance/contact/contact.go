@@ -188,6 +188,11 @@ func (r *Room) List(ctx context.Context, q record.Query) (contacts []Contact, ne
 	return contacts, page.Next, nil
 }
 
+// TellSearched tells the journal that the actor looked for somebody, never for whom, and how many were found.
+func (r *Room) TellSearched(ctx context.Context, results int) error {
+	return r.book.TellSearched(ctx, results)
+}
+
 // Count says how many contacts the actor may see.
 func (r *Room) Count(ctx context.Context) (n int, exact bool, err error) {
 	return r.book.Count(ctx, record.Query{Entity: "contact"})

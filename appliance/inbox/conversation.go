@@ -148,6 +148,11 @@ func (r *Room) Message(ctx context.Context, id record.ID) (m Message, err error)
 	return r.message(rec), nil
 }
 
+// TellOpened tells the journal that the actor opens a file that came with a message.
+func (r *Room) TellOpened(ctx context.Context, m Message) error {
+	return r.book.TellOpened(ctx, "message", m.ID, m.Contact)
+}
+
 // FromRecord decodes a message record that was read elsewhere, as on the timeline.
 func (r *Room) FromRecord(rec record.Record) Message { return r.message(rec) }
 

@@ -40,3 +40,13 @@ func (b *Book) TellListed(ctx context.Context, q Query, results int) error {
 	}
 	return b.journal.Note(ctx, journal.Listed(q.Entity, fields, results))
 }
+
+// TellSearched tells the journal that the actor looked for somebody, and how many were found.
+func (b *Book) TellSearched(ctx context.Context, results int) error {
+	return b.journal.Note(ctx, journal.Searched(results))
+}
+
+// TellOpened tells the journal that the actor opens a file of a record.
+func (b *Book) TellOpened(ctx context.Context, entity string, id, contact ID) error {
+	return b.journal.Note(ctx, journal.Opened(entity, id.String(), contact.String()))
+}
