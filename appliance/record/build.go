@@ -99,8 +99,8 @@ func (b *Book) wakeBuilder() {
 func (b *Book) checkDistinct(tx store.Tx, e *schema.Entity, f *schema.Field) error {
 	seen := map[string]bool{}
 	for _, raw := range tx.Bucket("record."+e.Name).Scan(nil, nil, false) {
-		for _, value := range indexValues(Record{entity: e, raw: raw}, f) {
-			if value != missing && seen[value] {
+		for _, value := range wholeValues(Record{entity: e, raw: raw}, f) {
+			if seen[value] {
 				return fault.New(fault.Conflict, "schema.not-unique", "field", f.Name)
 			}
 			seen[value] = true

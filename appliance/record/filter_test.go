@@ -64,7 +64,7 @@ type shop struct {
 	clock *clock
 }
 
-func openShop(t testing.TB) *shop {
+func openShop(t testing.TB, more ...schema.Entity) *shop {
 	t.Helper()
 	db, err := bolt.Open(filepath.Join(t.TempDir(), "karov.db"))
 	must(t, err)
@@ -83,7 +83,7 @@ func openShop(t testing.TB) *shop {
 		Holders:    func(store.Tx, access.Role) (int, error) { return 0, nil },
 	})
 	must(t, err)
-	s.kinds, err = schema.Open(t.Context(), db, schema.Options{Journal: facts, Gate: s.gate, Now: s.clock.now}, wide()...)
+	s.kinds, err = schema.Open(t.Context(), db, schema.Options{Journal: facts, Gate: s.gate, Now: s.clock.now}, append(wide(), more...)...)
 	must(t, err)
 	s.Book = NewBook(Parts{DB: db, Schema: s.kinds, Gate: s.gate, Journal: facts, Now: s.clock.now})
 	s.role("whole-team", []access.Grant{{Entity: "*", Verb: access.See, Scope: access.Team}, {Entity: "*", Verb: access.Change, Scope: access.Own}})
@@ -103,6 +103,13 @@ func (s *shop) role(name access.Role, grants []access.Grant, fields ...access.Fi
 		seen = max(seen, v.Number)
 	}
 	_, err = s.gate.SetRole(as(s.t, access.Owner), seen, access.Rules{Name: name, Grants: grants, Fields: fields})
+	must(s.t, err)
+}
+
+// evolve changes the schema.
+func (s *shop) evolve(ops ...schema.Op) {
+	s.t.Helper()
+	_, err := s.kinds.Change(as(s.t, access.Owner), s.kinds.Current().Version(), ops...)
 	must(s.t, err)
 }
 

@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,6 +114,27 @@ func indexValues(r Record, f *schema.Field) (values []string) {
 		return []string{missing}
 	}
 	return values
+}
+
+// wholeValues gives what indexValues does, with texts to their end, and nothing for nothing: what must be unique.
+func wholeValues(r Record, f *schema.Field) (values []string) {
+	r.walk(func(n protowire.Number, _ protowire.Type, raw []byte, scalar uint64) bool {
+		if n == numberOf(f) {
+			v := sortable(f, raw, scalar)
+			if len(v) > maxIndexed/2 { // perhaps cut
+				v = search.Fold(string(raw))
+			}
+			if !contains(values, v) {
+				values = append(values, v)
+			}
+		}
+		return n <= numberOf(f)
+	})
+	return values
+}
+
+func shareOne(a, b []string) bool {
+	return slices.ContainsFunc(a, func(v string) bool { return contains(b, v) })
 }
 
 // sortable is the form of a stored value whose bytes sort as the values do.

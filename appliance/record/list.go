@@ -381,7 +381,7 @@ func equals(e *schema.Entity, field string, value any) (w window, is func(Record
 	if f == nil || !f.Indexed || f.Hidden {
 		return w, nil, fault.InvalidField("filter", "list.field", "field", field)
 	}
-	single := *f
+	single := *holding(f)
 	single.Many = false
 	cleaned, bad := clean(&single, value)
 	if bad != nil || cleaned == nil {

@@ -253,7 +253,7 @@ func strangers(e *schema.Entity, c Change, rights *access.Fields) (wrong []fault
 
 // wireOf is the stored form of a value. A choice that is retired may stay where it is, and not come anew.
 func wireOf(f *schema.Field, value any, stored []byte) ([]byte, *fault.Field, error) {
-	cleaned, bad := clean(f, value)
+	cleaned, bad := clean(holding(f), value)
 	if bad != nil {
 		return nil, bad, nil
 	}
@@ -270,6 +270,16 @@ func wireOf(f *schema.Field, value any, stored []byte) ([]byte, *fault.Field, er
 		}
 	}
 	return raw, nil, nil
+}
+
+// holding is a field with all that records may hold of it, retired choices too.
+func holding(f *schema.Field) *schema.Field {
+	if len(f.Retired) == 0 {
+		return f
+	}
+	all := *f
+	all.Choices = slices.Concat(f.Choices, f.Retired)
+	return &all
 }
 
 func textsOf(value any) []string {
@@ -372,7 +382,11 @@ func (b *Book) checkUnique(tx store.Tx, w written) error {
 			}
 			prefix := []byte("\x00" + value)
 			for key := range tx.Bucket(indexBucket(e.Name, f.Name)).Scan(prefix, store.PrefixEnd(prefix), false) {
-				if len(key) == len(prefix)+16 && ID(key[len(prefix):]) != w.after.ID {
+				if len(key) != len(prefix)+16 || ID(key[len(prefix):]) == w.after.ID {
+					continue
+				}
+				other, ok := rawOf(tx, e, ID(key[len(prefix):]))
+				if ok && shareOne(wholeValues(w.after, f), wholeValues(other, f)) {
 					return fault.InvalidField(f.Name, "field.taken")
 				}
 			}
