@@ -222,6 +222,9 @@ func (b *Book) UndoMany(ctx context.Context, id ID, progress func(Bulk)) (act Bu
 	if act, err = b.BulkOf(ctx, id); err != nil || act.Undone {
 		return act, err
 	}
+	if err := b.mayUndo(ctx, act); err != nil {
+		return act, err
+	}
 	for !act.Undone { // with what an earlier one, that was interrupted, brought back
 		next := act
 		err := b.db.Update(ctx, func(tx store.Tx) error {
@@ -252,6 +255,27 @@ func (b *Book) UndoMany(ctx context.Context, id ID, progress func(Bulk)) (act Bu
 		}
 	}
 	return act, nil
+}
+
+// mayUndo refuses whoever could not take all of an act back: an act is undone once, and what the undo may not touch stays.
+func (b *Book) mayUndo(ctx context.Context, act Bulk) error {
+	verbs := []access.Verb{access.Change}
+	if act.Deletion {
+		verbs[0] = access.Delete
+	} else if e := b.schema.Current().Entity(act.Entity); e != nil && slices.Contains(act.Fields, e.Owner) {
+		verbs = append(verbs, access.Assign)
+	}
+	for _, verb := range verbs {
+		reach := b.gate.Scope(ctx, verb, act.Entity)
+		if reach == access.None || act.By != access.ActorFrom(ctx).ID && (reach != access.All || b.gate.Where(ctx, verb, act.Entity) != "") {
+			return fault.New(fault.Forbidden, "access.forbidden", "permission", string(verb)+":"+act.Entity)
+		}
+	}
+	rights := b.gate.Fields(ctx, act.Entity)
+	if slices.ContainsFunc(act.Fields, rights.ReadOnly) {
+		return fault.New(fault.Forbidden, "access.forbidden", "permission", string(access.Change)+":"+act.Entity)
+	}
+	return nil
 }
 
 func (b *Book) undoOne(ctx context.Context, tx store.Tx, act *Bulk, id ID, version uint64) (err error) {
@@ -288,12 +312,9 @@ func (b *Book) revertTx(ctx context.Context, tx store.Tx, act *Bulk, id ID, vers
 		return fault.New(fault.Conflict, "record.changed", "version", before.Version(), "by", before.UpdatedBy())
 	}
 	old := Record{ID: id, entity: before.entity, raw: slices.Clone(raw)}
-	held, fields, rights := old.split(), before.split(), b.gate.Fields(ctx, act.Entity)
+	held, fields := old.split(), before.split()
 	var changed []string
 	for _, f := range changedFields(old) {
-		if rights.ReadOnly(f.Name) { // it may be another's act that is taken back
-			return fault.New(fault.Forbidden, "access.forbidden", "permission", string(access.Change)+":"+act.Entity)
-		}
 		if f.Name == before.entity.Owner {
 			if err := b.require(ctx, tx, access.Assign, before); err != nil {
 				return err
