@@ -13,6 +13,9 @@ import (
 // few is how many results are so few that a wrong keyboard layout or a typing error is looked for.
 const few = 5
 
+// lowest is the rank of what is found by taking the query for a typing error.
+const lowest = 1000
+
 // finding is one query being answered.
 type finding struct {
 	*reading
@@ -55,39 +58,33 @@ func (f *finding) run(text string) {
 	text = cut(text, 4*maxQuery)
 	literal := parse(text)
 	rank := 0
-	try := func(attempts ...attempt) {
-		for _, a := range attempts {
-			if rank++; len(f.found) < f.limit {
-				f.attempt(a, rank)
-			}
+	try := func(q *query, grades ...grade) {
+		for _, g := range grades {
+			rank++
+			f.attempt(attempt{q, g}, rank, f.limit)
 		}
 	}
-	try(attempt{literal, wholeName}, attempt{literal, beginsName}, attempt{literal, elsewhere})
+	try(literal, wholeName, beginsName, elsewhere)
+	little := len(f.found) < few
+	try(literal, sameName)
 	var others []*query
-	if len(f.found) < few {
+	if little {
 		others = readings(text)
 	}
-	likely := len(f.found) == 0 // that the other layout was meant
-	if !likely {
-		try(attempt{literal, soundsLike})
-	}
 	for _, q := range others {
-		try(attempt{q, wholeName}, attempt{q, beginsName}, attempt{q, elsewhere})
+		try(q, wholeName, beginsName, elsewhere, sameName)
 	}
-	if likely {
-		try(attempt{literal, soundsLike})
+	if len(f.found) < few {
+		// A typing error ranks lowest, but what merely sounds so must not take all the places.
+		most := (f.limit + 1) / 2
+		f.attempt(attempt{literal, misspelt}, lowest, most)
+		f.attempt(attempt{literal, misstarted}, lowest+1, most)
 	}
-	try(attempt{literal, soundsFrom})
-	if len(f.found) == 0 { // both at once, the keyboard and the alphabet, is meant by few
+	try(literal, soundsLike, soundsFrom)
+	if len(f.found) == 0 { // both at once, the keyboard and the ear, is meant by few
 		for _, q := range others {
-			try(attempt{q, soundsLike}, attempt{q, soundsFrom})
+			try(q, soundsLike, soundsFrom)
 		}
-	}
-	if len(f.found) < few {
-		try(attempt{literal, misspelt})
-	}
-	if len(f.found) < few {
-		try(attempt{literal, misstarted})
 	}
 }
 
@@ -101,9 +98,10 @@ func readings(text string) (others []*query) {
 	return others
 }
 
-// attempt finds the records in which every term is met by a grade or better, the newest first, until there are enough.
-func (f *finding) attempt(a attempt, rank int) {
-	if len(a.query.terms) == 0 {
+// attempt finds the records in which every term is met by a grade or better, the newest first, until there are as many
+// as there may be.
+func (f *finding) attempt(a attempt, rank, most int) {
+	if len(a.query.terms) == 0 || len(f.found) >= most {
 		return
 	}
 	news := false
@@ -120,12 +118,12 @@ func (f *finding) attempt(a attempt, rank int) {
 		return
 	}
 	before := len(f.found)
-	for most := uint64(maxStamp); ; most-- {
-		if most = all.seek(most); most == 0 {
+	for at := uint64(maxStamp); ; at-- {
+		if at = all.seek(at); at == 0 {
 			return
 		}
-		if f.check(most, a, rank); len(f.found) == f.limit {
-			f.newer(a, rank, before, most)
+		if f.check(at, a, rank); len(f.found) == most {
+			f.newer(a, rank, before, at)
 			return
 		}
 	}

@@ -42,10 +42,12 @@ func (t *term) learn(r *reading, n *names, g grade) {
 		if t.runes >= 2 {
 			t.begun(g, r, mailWord, 0)
 		}
+	case sameName:
+		t.named(r, n)
 	case soundsLike:
-		t.heard(g, r, n, true)
+		t.heard(g, r, true)
 	case soundsFrom:
-		t.heard(g, r, n, false)
+		t.heard(g, r, false)
 	case misspelt:
 		t.mistyped(r)
 	case misstarted:
@@ -118,16 +120,24 @@ func (t *term) like(g grade, r *reading, class byte, word string) {
 	t.alike[word] = g
 }
 
-// heard adds the words that sound like the term, or whose beginning does, and the other spellings of the name it is.
-func (t *term) heard(g grade, r *reading, n *names, whole bool) {
-	if t.runes < 3 || alphabet(t.text) == 0 {
+// foreign is how many letters a word has at least to be looked for in other alphabets.
+const foreign = 3
+
+// named adds the other spellings of the name that the term is or begins.
+func (t *term) named(r *reading, n *names) {
+	if t.runes < foreign {
 		return
 	}
-	if whole { // also a name of which only the beginning was typed: there are few
-		for _, word := range n.like(t.text) {
-			t.like(g, r, nameWord, word)
-			t.like(g, r, textWord, word)
-		}
+	for _, word := range n.like(t.text) {
+		t.like(sameName, r, nameWord, word)
+		t.like(sameName, r, textWord, word)
+	}
+}
+
+// heard adds the words that sound like the term, or whose beginning does.
+func (t *term) heard(g grade, r *reading, whole bool) {
+	if t.runes < foreign || alphabet(t.text) == 0 {
+		return
 	}
 	sounds := soundsIn(t.text, whole)
 	longest := 0

@@ -21,6 +21,7 @@ const (
 	wholeName  grade = iota // it is a word of the name, or stands in a phone
 	beginsName              // it begins one
 	elsewhere               // it is or begins a word of another field, or stands in a number there
+	sameName                // a word is the same name in another spelling
 	soundsLike              // a word sounds like it
 	soundsFrom              // the beginning of a word sounds like it
 	misspelt                // a word begins as it does but for one typing error behind its second letter

@@ -1,7 +1,7 @@
 package search
 
 const (
-	// typoRunes is how many letters a word has at least to be taken for a typing error.
+	// typoRunes is how many letters a word of the index has at least for one that is like it to be taken for it.
 	typoRunes = 5
 	// maxNear bounds the words of the index that are held against a mistyped one.
 	maxNear = 1500
@@ -13,7 +13,7 @@ const (
 // term: a letter too many, too few, another, or two that changed places. The first two letters are right.
 func (t *term) mistyped(r *reading) {
 	letters := []rune(t.text)
-	if len(letters) < typoRunes {
+	if len(letters) < typoRunes-1 {
 		return
 	}
 	for _, class := range []byte{nameWord, textWord} {
@@ -24,7 +24,7 @@ func (t *term) mistyped(r *reading) {
 // misstarted is mistyped for an error in the first two letters: then the others are right.
 func (t *term) misstarted(r *reading) {
 	letters := []rune(t.text)
-	if len(letters) < typoRunes {
+	if len(letters) < typoRunes-1 {
 		return
 	}
 	for _, variant := range wrongStarts(letters) {
@@ -37,7 +37,10 @@ func (t *term) misstarted(r *reading) {
 // near adds a word of the index where it is one error away.
 func (t *term) near(g grade, l listed, letters []rune) {
 	word := string(l.term[1:])
-	if known, ok := t.alike[word]; ok && known < g || !begunWithError(letters, []rune(word)) {
+	if known, ok := t.alike[word]; ok && known < g {
+		return
+	}
+	if of := []rune(word); len(of) < typoRunes || !begunWithError(letters, of) {
 		return
 	}
 	if t.alike == nil {
