@@ -8,7 +8,7 @@ import (
 
 // What one query may cost, in units of about 35 nanoseconds: past it, what was found until then is the answer.
 const (
-	workMost  = 100_000
+	workMost  = 80_000
 	workScan  = 30 // finding a place in a bucket
 	workBlock = 12 // reading one block of stamps
 	workDoc   = 50 // reading one doc and holding it against the query
