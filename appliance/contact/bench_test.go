@@ -2,6 +2,7 @@ package contact
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
 
 	"github.com/karov-crm/karov/appliance/access"
@@ -21,6 +22,7 @@ func BenchmarkImport(b *testing.B) {
 	o := open(b)
 	ctx := as(b, access.Owner)
 	b.ReportAllocs()
+	began := cpu(b)
 	for done := 0; done < b.N; {
 		var drafts []Draft
 		for ; len(drafts) < 500 && done < b.N; done++ {
@@ -31,6 +33,15 @@ func BenchmarkImport(b *testing.B) {
 		_, _, err := o.Import(ctx, drafts, false)
 		must(b, err)
 	}
+	b.ReportMetric(float64(cpu(b)-began)/float64(b.N), "cpu-ns/op")
+}
+
+// cpu is the time that the process has used of all processors.
+func cpu(b *testing.B) int64 {
+	b.Helper()
+	var used syscall.Rusage
+	must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &used))
+	return used.Utime.Nano() + used.Stime.Nano()
 }
 
 // BenchmarkKnownSender resolves a sender who wrote before.

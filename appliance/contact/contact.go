@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -95,7 +96,10 @@ type Contact struct {
 
 // Title is what people call it: its name, or else how it is reached.
 func (c Contact) Title() string {
-	for _, s := range append(append([]string{c.Name}, c.Phones...), c.Emails...) {
+	if c.Name != "" {
+		return c.Name
+	}
+	for _, s := range append(slices.Clone(c.Phones), c.Emails...) {
 		if s != "" {
 			return s
 		}
@@ -324,7 +328,8 @@ func (r *Room) describe(tx store.Tx, rec record.Record) (search.Doc, bool) {
 	if buried(tx, rec.ID) {
 		return search.Doc{}, false
 	}
-	c := fromRecord(rec)
+	c := Contact{ID: rec.ID, Version: rec.Version(), Name: rec.Text("name"), Company: rec.Text("company"), City: rec.Text("city"),
+		Phones: rec.Texts("phones"), Emails: rec.Texts("emails"), Last: rec.Time("last_contact"), CreatedAt: rec.CreatedAt()}
 	doc := search.Doc{Title: c.Title(), Parts: r.parts(c), Recent: c.CreatedAt}
 	if e := r.book.Schema().Entity("contact"); e != nil {
 		doc.Parts = append(doc.Parts, searched(e, rec)...)
