@@ -100,13 +100,14 @@ func TestRulesOfDeals(t *testing.T) {
 		stage   record.ID
 		wrong   string
 	}{
-		"without a version":         {0, quote, "record.version-missing"},
-		"with an old version":       {99, quote, "record.changed"},
-		"to no stage":               {d.Version, record.NewID(), "stage field.link"},
-		"to nowhere":                {d.Version, record.ID{}, "stage field.link"},
-		"to another pipeline":       {d.Version, elsewhere.ID, "stage deal.other-pipeline"},
-		"to a pipeline, not to one": {d.Version, sales, "stage field.link"},
-		"among leads":               {d.Version, o.stages["lead New"].ID, "stage deal.other-pipeline"},
+		"without a version":                   {0, quote, "record.version-missing"},
+		"with an old version":                 {99, quote, "record.changed"},
+		"with an old version, to where it is": {99, d.Stage, "record.changed"},
+		"to no stage":                         {d.Version, record.NewID(), "stage field.link"},
+		"to nowhere":                          {d.Version, record.ID{}, "stage field.link"},
+		"to another pipeline":                 {d.Version, elsewhere.ID, "stage deal.other-pipeline"},
+		"to a pipeline, not to one":           {d.Version, sales, "stage field.link"},
+		"among leads":                         {d.Version, o.stages["lead New"].ID, "stage deal.other-pipeline"},
 	} {
 		_, err := o.Move(owner, d.ID, c.version, c.stage, "")
 		wantKey(t, "moving "+what, err, c.wrong)

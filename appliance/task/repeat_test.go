@@ -198,3 +198,31 @@ func TestPuttingOffKeepsTheSeries(t *testing.T) {
 	must(t, err)
 	wantKey(t, "a cancelled one", second(o.Snooze(owner, plain.ID, tuesday)), "task.not-open")
 }
+
+// TestHoursThatAreLeftOut looks for the hour after the one that a clock leaves out, in zones on both sides of Greenwich
+// and in one where it is midnight.
+func TestHoursThatAreLeftOut(t *testing.T) {
+	for _, c := range []struct {
+		zone, hour string
+		month      time.Month
+		day        int
+		want       string
+	}{
+		{"Asia/Jerusalem", "02:30", time.March, 27, "2026-03-27 03:30"},
+		{"America/New_York", "02:30", time.March, 8, "2026-03-08 03:30"},
+		{"Europe/London", "01:15", time.March, 29, "2026-03-29 02:15"},
+		{"Australia/Lord_Howe", "02:10", time.October, 4, "2026-10-04 02:40"},
+		{"Asia/Beirut", "00:20", time.March, 29, "2026-03-29 01:20"},
+		{"America/New_York", "01:59", time.March, 8, "2026-03-08 01:59"},
+		{"UTC", "02:30", time.March, 27, "2026-03-27 02:30"},
+	} {
+		zone, err := time.LoadLocation(c.zone)
+		must(t, err)
+		hour, err := time.ParseInLocation("2006-01-02 15:04", "2026-01-15 "+c.hour, zone)
+		must(t, err)
+		r := Room{zone: zone}
+		if got := r.onDay(2026, c.month, c.day, hour).Format("2006-01-02 15:04"); got != c.want {
+			t.Errorf("%s %s on %s %d is %s, want %s", c.zone, c.hour, c.month, c.day, got, c.want)
+		}
+	}
+}
