@@ -23,6 +23,18 @@ func TestMedianAndPercentile(t *testing.T) {
 	}
 }
 
+func TestGrowth(t *testing.T) {
+	const mb = 1 << 20
+	for _, c := range []struct {
+		seen        []uint64
+		later, peak float64
+	}{{[]uint64{10 * mb}, 0, 0}, {[]uint64{10 * mb, 50 * mb, 40 * mb, 60 * mb}, 10, 50}, {[]uint64{10 * mb, 50 * mb, 20 * mb, 30 * mb}, 0, 40}} {
+		if later, peak := growth(c.seen); later != c.later || peak != c.peak {
+			t.Errorf("%v: %v, %v", c.seen, later, peak)
+		}
+	}
+}
+
 // TestTurnsAlternate: were the floor always first, whoever comes second would find warm caches.
 func TestTurnsAlternate(t *testing.T) {
 	r := &run{Options: Options{Asks: 1}}
