@@ -205,6 +205,9 @@ func (b *Book) merge(ctx context.Context, e *schema.Entity, fields map[int][]byt
 	wrong := strangers(e, c, rights)
 	for _, f := range sortedFields(e) {
 		value, given := c.Values[f.Name]
+		if f.Hidden || rights.Hidden(f.Name) && f.Name != c.own {
+			given = false // strangers told of it, as of one that is not there
+		}
 		byDefault := !given && fresh && f.Default != nil && !f.Hidden
 		if byDefault {
 			value = f.Default
