@@ -36,6 +36,7 @@ import (
 	"github.com/karov-crm/karov/appliance/record"
 	"github.com/karov-crm/karov/appliance/schema"
 	"github.com/karov-crm/karov/appliance/search"
+	"github.com/karov-crm/karov/appliance/segment"
 	"github.com/karov-crm/karov/appliance/staff"
 	"github.com/karov-crm/karov/appliance/transfer"
 )
@@ -55,6 +56,7 @@ type Parts struct {
 	Journal  *journal.Journal
 	Files    *attachment.Room
 	Transfer *transfer.Office
+	Segments *segment.Room
 	Log      *slog.Logger
 	Now      func() time.Time
 	Version  string // of the program, for the OpenAPI document
@@ -172,7 +174,7 @@ type route struct {
 }
 
 func (a *API) routes() []route {
-	return slices.Concat(a.machineRoutes(), a.recordRoutes(), a.traceRoutes(), a.manyRoutes(), a.inboxRoutes(), a.schemaRoutes(), a.forgetRoutes())
+	return slices.Concat(a.machineRoutes(), a.recordRoutes(), a.traceRoutes(), a.manyRoutes(), a.inboxRoutes(), a.schemaRoutes(), a.forgetRoutes(), a.segmentRoutes())
 }
 
 const (

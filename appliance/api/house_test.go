@@ -28,6 +28,7 @@ import (
 	"github.com/karov-crm/karov/appliance/record"
 	"github.com/karov-crm/karov/appliance/schema"
 	"github.com/karov-crm/karov/appliance/search"
+	"github.com/karov-crm/karov/appliance/segment"
 	"github.com/karov-crm/karov/appliance/staff"
 	"github.com/karov-crm/karov/appliance/store"
 	"github.com/karov-crm/karov/appliance/store/bolt"
@@ -93,7 +94,7 @@ func bareHouse(t testing.TB, change func(*Parts), more ...schema.Entity) *house 
 	}
 	gate := must(access.NewGate())(t)
 	facts := journal.New(db, time.Now)
-	kinds := must(schema.Open(ctx, db, schema.Options{Journal: facts, Gate: gate, Now: time.Now}, slices.Concat([]schema.Entity{contact.Entity(), contact.TagEntity(), task.Entity()}, inbox.Entities(), deal.Entities("ILS"), more)...))(t)
+	kinds := must(schema.Open(ctx, db, schema.Options{Journal: facts, Gate: gate, Now: time.Now}, slices.Concat([]schema.Entity{contact.Entity(), contact.TagEntity(), task.Entity()}, inbox.Entities(), deal.Entities("ILS"), segment.Entities(), more)...))(t)
 	book := record.NewBook(record.Parts{DB: db, Schema: kinds, Gate: gate, Journal: facts, Now: time.Now})
 	contacts := contact.New(book, gate, "IL")
 	h.jobs = job.NewQueue(db, time.Now)
@@ -102,6 +103,7 @@ func bareHouse(t testing.TB, change func(*Parts), more ...schema.Entity) *house 
 		Inbox: inbox.New(inbox.Parts{Book: book, Gate: gate, Contacts: contacts, Jobs: h.jobs, Now: time.Now}),
 		Log:   slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: time.Now, Version: "1.2.3",
 		Limits: Limits{PerSecond: 1e6, Burst: 1e6}}
+	p.Segments = segment.New(segment.Parts{Book: book, Gate: gate, Journal: facts, Jobs: h.jobs, Schema: kinds, Now: time.Now})
 	p.Transfer = &transfer.Office{Book: book, Gate: gate, Journal: facts, Contacts: contacts, Staff: p.Staff, Now: time.Now}
 	if change != nil {
 		change(&p)

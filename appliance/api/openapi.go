@@ -111,6 +111,7 @@ func (d *document) components() doc {
 		"Revision":    revisionSchema(),
 		"Share":       shareSchema(),
 		"Bulk":        bulkSchema(),
+		"Membership":  membershipSchema(),
 		"Explanation": explanationSchema(),
 	}
 	for _, e := range d.entities() {
