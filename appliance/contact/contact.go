@@ -1,11 +1,14 @@
 // Package contact holds people and companies, and the identities by which they are known in every channel.
 //
-// It owns the entity contact, the buckets contact.identities (kind and handle to contact) and contact.imports (what an
-// import brought already), and the facts contact.created, contact.changed, contact.deleted and contact.restored, which
-// record writes.
+// It owns the entities contact and tag, the buckets contact.identities (kind and handle to contact), contact.imports
+// (what an import brought already), contact.tombstones and contact.forgotten (who asked to be forgotten, and keyed hashes
+// of the identities), contact.leaving (files that a forgotten person left), the job contact.forget, and the facts
+// contact.created, contact.changed, contact.deleted and contact.restored, which record writes, and contact.forgotten.
 //
 // It promises that an e-mail address or a phone in any written form leads to its contact, that the same address resolves
-// to the same contact every time (the oldest that has it), and that a phone stays written as somebody typed it.
+// to the same contact every time (the oldest that has it), and that a phone stays written as somebody typed it. Whom
+// Forget erased is in no record, history, bin, lookup, attachment or free page of the store's file. He stays in backups
+// made before, in whatever words people wrote about him on others' cards, and in filters that name him.
 //
 // It will not merge two contacts by itself because they look alike: people decide that.
 package contact

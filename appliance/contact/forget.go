@@ -131,6 +131,9 @@ func (r *Room) forget(ctx context.Context, j job.Job) error {
 	if err := r.eraseAll(ctx, id); err != nil {
 		return fmt.Errorf("erase what hangs on a contact: %w", err)
 	}
+	if err := r.eraseStrays(ctx, id); err != nil {
+		return fmt.Errorf("erase what speaks of a contact: %w", err)
+	}
 	if err := r.forgetImports(ctx, id); err != nil {
 		return fmt.Errorf("forget the rows of an import: %w", err)
 	}

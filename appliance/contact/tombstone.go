@@ -50,6 +50,9 @@ func (r *Room) marksOf(tx store.Tx, rec record.Record) (marks []string) {
 	if external := rec.Text("external_id"); external != "" {
 		marks = append(marks, hexMark(mark(tx, "external", external)))
 	}
+	if words := nameWords(rec.Text("name")); words != "" {
+		marks = append(marks, hexMark(mark(tx, "name", words)))
+	}
 	slices.Sort(marks)
 	return marks
 }
