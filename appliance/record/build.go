@@ -112,7 +112,7 @@ func (b *Book) checkDistinct(tx store.Tx, e *schema.Entity, f *schema.Field) err
 // Serve builds indexes as the schema asks for them, until ctx ends.
 func (b *Book) Serve(ctx context.Context) error {
 	for {
-		if err := b.Build(ctx); err != nil {
+		if err := b.Build(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
 		select {
