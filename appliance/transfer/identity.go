@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -34,7 +35,55 @@ func phone(typed, region string) (e164, key string) {
 }
 
 func valid(typed, region string) string {
+	if e164 := usual(typed, region); e164 != "" {
+		return e164
+	}
 	return parsed(typed, region, phonenumbers.IsValidNumber)
+}
+
+// usual reads what most phones of a file look like: digits of the file's own region, with or without its calling code,
+// and the marks that people put between them. It says what the library would say, in a tenth of the time; "" is for
+// everything else.
+func usual(typed, region string) string {
+	code, calling, trunk, first := "972", int32(972), byte('0'), "23456789"
+	switch region {
+	case "IL":
+	case "RU":
+		code, calling, trunk, first = "7", 7, '8', "3489"
+	default:
+		return ""
+	}
+	var space [20]byte
+	number := space[:0]
+	for i := 0; i < len(typed); i++ {
+		switch c := typed[i]; {
+		case c >= '0' && c <= '9' && len(number) < 15:
+			number = append(number, c)
+		case c == '+' && i == 0, c == ' ', c == '-', c == '(', c == ')', c == '.':
+		default:
+			return ""
+		}
+	}
+	national := string(number)
+	switch {
+	case strings.HasPrefix(typed, "+"):
+		if national, _ = strings.CutPrefix(national, code); len(national)+len(code) != len(number) {
+			return ""
+		}
+	case len(national) > 8 && national[0] == trunk:
+		national = national[1:]
+	default:
+		return ""
+	}
+	value, err := strconv.ParseUint(national, 10, 64)
+	if err != nil || strings.IndexByte(first, national[0]) < 0 {
+		return ""
+	}
+	n := phonenumbers.PhoneNumber{CountryCode: &calling, NationalNumber: &value}
+	if !phonenumbers.IsValidNumberForRegion(&n, region) {
+		return ""
+	}
+	return "+" + code + national
 }
 
 // likely tells whether a number has as many digits as a mobile or a landline of its country.

@@ -81,7 +81,7 @@ func TestBatchIsBoundInBytes(t *testing.T) {
 		text += fmt.Sprintf("Customer %d%s\n", i, row)
 	}
 	res := mustImport(t, text, Options{}, &book)
-	if !slices.Equal(book.batches, []int{5, 5, 2}) || res.Created != 12 {
+	if !slices.Equal(book.batches, []int{3, 3, 3, 3}) || res.Created != 12 {
 		t.Errorf("batches of %v rows of 900 KB, %d created", book.batches, res.Created)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/csv"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -66,18 +67,22 @@ func customers(t testing.TB, n int) []byte {
 	return b.Bytes()
 }
 
-// BenchmarkOfficeImport brings 100,000 customers into an empty office.
+// BenchmarkOfficeImport brings 100,000 customers into an empty office, by how many rows a transaction takes.
 func BenchmarkOfficeImport(b *testing.B) {
 	const n = 100_000
 	file := customers(b, n)
-	for b.Loop() {
-		b.StopTimer()
-		o := newOffice(b)
-		b.StartTimer()
-		res, err := Import(asAppliance(b.Context()), bytes.NewReader(file), Options{}, o)
-		if err != nil || res.Created < n*99/100 {
-			b.Fatalf("%+v, %v", res, err)
-		}
-		b.ReportMetric(float64(n)/b.Elapsed().Seconds()*float64(b.N), "rows/s")
+	for _, batch := range []int{1000, 2000, 4000} {
+		b.Run(strconv.Itoa(batch), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				o := newOffice(b)
+				b.StartTimer()
+				res, err := Import(asAppliance(b.Context()), bytes.NewReader(file), Options{Batch: batch}, o)
+				if err != nil || res.Created < n*99/100 {
+					b.Fatalf("%+v, %v", res, err)
+				}
+			}
+			b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
 	}
 }

@@ -66,7 +66,7 @@ type Options struct {
 	DryRun   bool              // read and check, write nothing; the Importer is not called
 	Region   string            // where phones without a country code are: "IL" (default), "RU"
 	Encoding string            // one of the Encodings; empty: found from the bytes
-	Batch    int               // rows a transaction; 0 is 1000
+	Batch    int               // rows a transaction; 0 is 2000
 	Progress func(Progress)    // called after each batch, from the goroutine of Import; may be nil
 	Rejects  io.Writer         // where rejected rows are written, as a CSV that can be mended and imported; may be nil
 	Reason   func(fault.Field) string
@@ -121,7 +121,7 @@ const (
 	maxRow      = 1 << 20  // bytes of one row
 	maxCell     = 64 << 10 // bytes of one cell
 	maxColumns  = 1000
-	maxBatch    = 4 << 20 // bytes of the rows of one batch
+	maxBatch    = 2 << 20 // bytes of the rows of one batch
 	sampleSize  = 64 << 10
 	sampleRows  = 20
 	keptRejects = 1000
@@ -137,7 +137,7 @@ func Import(ctx context.Context, r io.ReadSeeker, o Options, imp Importer) (Resu
 		o.Region = "IL"
 	}
 	if o.Batch <= 0 {
-		o.Batch = 1000
+		o.Batch = 2000
 	}
 	f, err := open(r, o)
 	if err != nil {
