@@ -67,13 +67,9 @@ func (t teller) title(f journal.Fact) string {
 	}
 	switch f.Entity {
 	case "task":
-		if k, err := t.Tasks.Get(t.ctx, id); err == nil {
-			return k.Title
-		}
+		return t.Tasks.Title(t.ctx, id)
 	case "deal":
-		if d, err := t.Deals.Get(t.ctx, id); err == nil {
-			return d.Title
-		}
+		return t.Deals.Title(t.ctx, id)
 	}
 	return ""
 }

@@ -48,7 +48,8 @@ type Card struct {
 	Stale         bool      // it has stood there longer than the stage allows
 }
 
-// Board gives a pipeline with at most limit cards in each column, of what the actor may see.
+// Board gives a pipeline with at most limit cards in each column, of what the actor may see. That he looked stands in
+// the journal.
 func (r *Room) Board(ctx context.Context, pipeline record.ID, limit int) (b Board, err error) {
 	err = r.book.View(ctx, func(tx store.Tx) error {
 		rec, err := r.book.GetTx(ctx, tx, "pipeline", pipeline)
@@ -65,11 +66,24 @@ func (r *Room) Board(ctx context.Context, pipeline record.ID, limit int) (b Boar
 		}
 		return nil
 	})
-	return b, err
+	if err != nil {
+		return Board{}, err
+	}
+	shown := 0
+	for _, c := range b.Columns {
+		shown += len(c.Cards)
+	}
+	return b, r.tellListed(ctx, b.Pipeline.Holds, shown)
+}
+
+// tellListed tells the journal that the actor looks at what stands in stages.
+func (r *Room) tellListed(ctx context.Context, entity string, results int) error {
+	return r.book.TellListed(ctx, record.Query{Entity: entity, Field: "stage"}, results)
 }
 
 // Column gives more cards of a stage, from where a Column's Next points, and the cursor to those after them.
 func (r *Room) Column(ctx context.Context, stage record.ID, cursor string, limit int) (cards []Card, next string, err error) {
+	holds := ""
 	err = r.book.View(ctx, func(tx store.Tx) error {
 		rec, err := r.book.GetTx(ctx, tx, "stage", stage)
 		if err != nil {
@@ -80,7 +94,8 @@ func (r *Room) Column(ctx context.Context, stage record.ID, cursor string, limit
 		if err != nil {
 			return err
 		}
-		q, err := r.standing(ctx, over.Text("holds"), s, r.shownSince())
+		holds = over.Text("holds")
+		q, err := r.standing(ctx, holds, s, r.shownSince())
 		if err != nil {
 			return err
 		}
@@ -94,7 +109,10 @@ func (r *Room) Column(ctx context.Context, stage record.ID, cursor string, limit
 		}
 		return err
 	})
-	return cards, next, err
+	if err != nil {
+		return nil, "", err
+	}
+	return cards, next, r.tellListed(ctx, holds, len(cards))
 }
 
 // standing asks for what stands in a stage, the newest first; of a stage that closes, for what was closed since a day, the

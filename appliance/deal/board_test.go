@@ -210,3 +210,24 @@ func TestAFullColumn(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
+
+// TestReadingIsTold reads in every way and looks what the journal knows of it; what the room reads to answer a change is
+// no reading.
+func TestReadingIsTold(t *testing.T) {
+	o, owner := open(t), as(t, access.Owner)
+	d := o.move(o.make(record.Values{}), "Quote")
+	l := o.asker(record.Values{"name": "x"})
+	before := o.last()
+	must(t, second(o.Get(owner, d.ID)))
+	must(t, second(o.GetLead(owner, l.ID)))
+	o.board(owner, 5)
+	_, _, err := o.Column(owner, d.Stage, "", 5)
+	must(t, err)
+	if o.Title(owner, d.ID) != "Boiler" || o.Title(as(t, access.Plugin), d.ID) != "" {
+		t.Error("a deal's title is for the wrong people")
+	}
+	must(t, o.facts.Flush(owner))
+	if told := o.told(before); told != "deal.read lead.read deal.listed" {
+		t.Errorf("told %s", told)
+	}
+}

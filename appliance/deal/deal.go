@@ -167,16 +167,33 @@ func New(p Parts) *Room {
 	return r
 }
 
-// Get reads a deal that the actor may see.
-func (r *Room) Get(ctx context.Context, id record.ID) (d Deal, err error) {
-	err = r.book.View(ctx, func(tx store.Tx) error {
-		rec, err := r.book.GetTx(ctx, tx, "deal", id)
-		if err == nil {
+// Get reads a deal that the actor may see. That he did stands in the journal.
+func (r *Room) Get(ctx context.Context, id record.ID) (Deal, error) {
+	d, rec, err := r.shown(ctx, id)
+	if err != nil {
+		return Deal{}, err
+	}
+	return d, r.book.TellRead(ctx, rec)
+}
+
+// Title is what a deal is called, "" for who may not see it.
+func (r *Room) Title(ctx context.Context, id record.ID) string {
+	d, _, err := r.shown(ctx, id)
+	if err != nil {
+		return ""
+	}
+	return d.Title
+}
+
+// shown reads a deal as the actor may read it.
+func (r *Room) shown(ctx context.Context, id record.ID) (d Deal, rec record.Record, err error) {
+	err = r.book.View(ctx, func(tx store.Tx) (err error) {
+		if rec, err = r.book.GetTx(ctx, tx, Deals, id); err == nil {
 			d = r.deal(ctx, tx, rec)
 		}
 		return err
 	})
-	return d, err
+	return d, rec, err
 }
 
 // FromRecord decodes a deal record that was read elsewhere, as on the timeline. It does not know the customer's name.
@@ -221,7 +238,8 @@ func (r *Room) CreateOnce(ctx context.Context, key string, values record.Values)
 	if err != nil {
 		return Deal{}, err
 	}
-	return r.Get(ctx, id)
+	d, _, err := r.shown(ctx, id)
+	return d, err
 }
 
 // Change changes some fields of the version that was seen, all but the stage.
@@ -229,7 +247,8 @@ func (r *Room) Change(ctx context.Context, id record.ID, version uint64, values 
 	if _, err := r.book.Change(ctx, Deals, id, version, values); err != nil {
 		return Deal{}, err
 	}
-	return r.Get(ctx, id)
+	d, _, err := r.shown(ctx, id)
+	return d, err
 }
 
 // Of gives the newest deals with a customer, also those in which it is the company, that the actor may see; open ones

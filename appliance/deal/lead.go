@@ -65,16 +65,24 @@ func (r *Room) lead(ctx context.Context, tx store.Tx, rec record.Record) Lead {
 	return l
 }
 
-// GetLead reads a lead that the actor may see.
-func (r *Room) GetLead(ctx context.Context, id record.ID) (l Lead, err error) {
-	err = r.book.View(ctx, func(tx store.Tx) error {
-		rec, err := r.book.GetTx(ctx, tx, Leads, id)
-		if err == nil {
+// GetLead reads a lead that the actor may see. That he did stands in the journal.
+func (r *Room) GetLead(ctx context.Context, id record.ID) (Lead, error) {
+	l, rec, err := r.shownLead(ctx, id)
+	if err != nil {
+		return Lead{}, err
+	}
+	return l, r.book.TellRead(ctx, rec)
+}
+
+// shownLead reads a lead as the actor may read it.
+func (r *Room) shownLead(ctx context.Context, id record.ID) (l Lead, rec record.Record, err error) {
+	err = r.book.View(ctx, func(tx store.Tx) (err error) {
+		if rec, err = r.book.GetTx(ctx, tx, Leads, id); err == nil {
 			l = r.lead(ctx, tx, rec)
 		}
 		return err
 	})
-	return l, err
+	return l, rec, err
 }
 
 // CreateLead makes a lead out of field values. One that names no stage begins in the first stage of the first pipeline;
@@ -84,7 +92,8 @@ func (r *Room) CreateLead(ctx context.Context, key string, values record.Values)
 	if err != nil {
 		return Lead{}, err
 	}
-	return r.GetLead(ctx, id)
+	l, _, err := r.shownLead(ctx, id)
+	return l, err
 }
 
 // ChangeLead changes some fields of the version that was seen, all but the stage.
@@ -92,7 +101,8 @@ func (r *Room) ChangeLead(ctx context.Context, id record.ID, version uint64, val
 	if _, err := r.book.Change(ctx, Leads, id, version, values); err != nil {
 		return Lead{}, err
 	}
-	return r.GetLead(ctx, id)
+	l, _, err := r.shownLead(ctx, id)
+	return l, err
 }
 
 // stateOf is the state of a lead that comes into a stage.

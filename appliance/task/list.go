@@ -66,7 +66,8 @@ type Page struct {
 	Next  string
 }
 
-// List gives a page of open tasks that the actor may see, those first that were due first.
+// List gives a page of open tasks that the actor may see, those first that were due first. That he looked stands in the
+// journal.
 func (r *Room) List(ctx context.Context, c Choice) (page Page, err error) {
 	if _, err := r.gate.Filter(ctx, "task"); err != nil {
 		return Page{}, err
@@ -92,7 +93,14 @@ func (r *Room) List(ctx context.Context, c Choice) (page Page, err error) {
 		}
 		return err
 	})
-	return page, err
+	if err != nil {
+		return Page{}, err
+	}
+	q := record.Query{Entity: "task"}
+	if c.Assignee != "" {
+		q.Field = "assignee"
+	}
+	return page, r.book.TellListed(ctx, q, len(page.Tasks))
 }
 
 // Mine gives the actor's own open tasks that are due before a moment, all for the zero time.

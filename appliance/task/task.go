@@ -137,16 +137,33 @@ func New(p Parts) *Room {
 	return r
 }
 
-// Get reads a task that the actor may see.
-func (r *Room) Get(ctx context.Context, id record.ID) (t Task, err error) {
-	err = r.book.View(ctx, func(tx store.Tx) error {
-		rec, err := r.book.GetTx(ctx, tx, "task", id)
-		if err == nil {
+// Get reads a task that the actor may see. That he did stands in the journal.
+func (r *Room) Get(ctx context.Context, id record.ID) (Task, error) {
+	t, rec, err := r.shown(ctx, id)
+	if err != nil {
+		return Task{}, err
+	}
+	return t, r.book.TellRead(ctx, rec)
+}
+
+// Title is what a task is called, "" for who may not see it.
+func (r *Room) Title(ctx context.Context, id record.ID) string {
+	t, _, err := r.shown(ctx, id)
+	if err != nil {
+		return ""
+	}
+	return t.Title
+}
+
+// shown reads a task as the actor may read it.
+func (r *Room) shown(ctx context.Context, id record.ID) (t Task, rec record.Record, err error) {
+	err = r.book.View(ctx, func(tx store.Tx) (err error) {
+		if rec, err = r.book.GetTx(ctx, tx, "task", id); err == nil {
 			t = r.task(ctx, tx, rec)
 		}
 		return err
 	})
-	return t, err
+	return t, rec, err
 }
 
 // FromRecord decodes a task record that was read elsewhere, as on the timeline. It does not know the customer's name.

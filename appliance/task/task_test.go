@@ -182,8 +182,10 @@ func TestDoors(t *testing.T) {
 	kinds := map[string]record.Values{"mine": {"assignee": "dana"}, "theirs": {"assignee": "yossi"}, "nobodys": {"assignee": ""},
 		"customer": {"assignee": "yossi", "contact": o.customer("dana")}}
 	doors := map[string]func(context.Context, Task) error{
-		"get":    func(ctx context.Context, k Task) error { return second(o.Get(ctx, k.ID)) },
-		"change": func(ctx context.Context, k Task) error { return second(o.Change(ctx, k.ID, 99, record.Values{"title": "x"})) },
+		"get": func(ctx context.Context, k Task) error { return second(o.Get(ctx, k.ID)) },
+		"change": func(ctx context.Context, k Task) error {
+			return second(o.Change(ctx, k.ID, 99, record.Values{"title": "x"}))
+		},
 		"finish": func(ctx context.Context, k Task) error { return second(o.Finish(ctx, k.ID)) },
 		"cancel": func(ctx context.Context, k Task) error { return second(o.Cancel(ctx, k.ID)) },
 		"snooze": func(ctx context.Context, k Task) error { return second(o.Snooze(ctx, k.ID, o.at.Add(time.Hour))) },
@@ -285,4 +287,18 @@ func TestOfACustomer(t *testing.T) {
 	if got := strings.Join(line, ", "); !strings.Contains(got, "task.done") || !strings.Contains(got, "soon") || len(line) != 6 {
 		t.Errorf("timeline: %s", got)
 	}
+}
+
+// TestReadingIsTold reads a task and a list; what the room reads to answer a change is no reading.
+func TestReadingIsTold(t *testing.T) {
+	o, owner := open(t), as(t, access.Owner)
+	k := o.make(record.Values{"title": "A"})
+	before := o.last()
+	must(t, second(o.Get(owner, k.ID)))
+	must(t, second(o.Mine(owner, time.Time{}, "")))
+	if o.Title(owner, k.ID) != "A" || o.Title(as(t, access.Plugin), k.ID) != "" {
+		t.Error("a task's title is for the wrong people")
+	}
+	must(t, o.facts.Flush(owner))
+	wantList(t, "told", o.told(before), "task.read", "task.listed")
 }

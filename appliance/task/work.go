@@ -35,7 +35,8 @@ func (r *Room) CreateOnce(ctx context.Context, key string, values record.Values)
 	if err != nil {
 		return Task{}, err
 	}
-	return r.Get(ctx, rec.ID)
+	t, _, err := r.shown(ctx, rec.ID)
+	return t, err
 }
 
 // complete says of a new task what its maker did not have to say.
@@ -82,7 +83,8 @@ func (r *Room) Change(ctx context.Context, id record.ID, version uint64, values 
 	if _, err := r.book.Change(ctx, "task", id, version, values); err != nil {
 		return Task{}, err
 	}
-	return r.Get(ctx, id)
+	t, _, err := r.shown(ctx, id)
+	return t, err
 }
 
 // Finish ends an open task that was done, and makes the next one where it repeats: Next of the answer names it.
@@ -176,7 +178,8 @@ func (r *Room) alter(ctx context.Context, id record.ID, fn func(store.Tx, record
 	if err != nil {
 		return Task{}, err
 	}
-	return r.Get(ctx, id)
+	t, _, err := r.shown(ctx, id)
+	return t, err
 }
 
 // write changes a task and tells it. That one was done stands on the customer's timeline by itself.
