@@ -65,6 +65,9 @@ func (f *finding) run(text string) {
 		}
 	}
 	try(literal, wholeName, beginsName, elsewhere)
+	if len(literal.mails) > 0 && len(f.found) > 0 {
+		return // an address is written down, not heard: nobody means one that sounds like it
+	}
 	little := len(f.found) < few
 	try(literal, sameName)
 	var others []*query
