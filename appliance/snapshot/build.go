@@ -83,6 +83,11 @@ func (b *building) fill(ctx context.Context, db store.DB, buckets []string) (err
 			return err
 		}
 	}
+	if m := b.proof.Manifest; m.Format > 0 { // what the store lost of itself, the manifest knows
+		if err := db.Update(ctx, func(tx store.Tx) error { store.Stamp(tx, m.Format, m.Identity); return nil }); err != nil {
+			return err
+		}
+	}
 	if err := db.Check(ctx); err != nil {
 		return err
 	}

@@ -105,6 +105,18 @@ func found(tx Tx, format int) error {
 	return nil
 }
 
+// Stamp says of which format data is and which name it has, where it does not say so itself: of a restored store that
+// lost it. Data without a format passes for the newest, and would never be migrated.
+func Stamp(tx Tx, format int, identity string) {
+	meta := tx.Bucket(MetaBucket)
+	if meta.Get(formatKey) == nil {
+		meta.Put(formatKey, []byte(strconv.Itoa(format)))
+	}
+	if meta.Get(identityKey) == nil {
+		meta.Put(identityKey, []byte(identity))
+	}
+}
+
 // Identity is the random name the data got when it was made: 32 hex digits. A restored copy keeps it.
 func Identity(tx Tx) string { return string(tx.Bucket(MetaBucket).Get(identityKey)) }
 
