@@ -43,7 +43,8 @@ func (b *Book) CreateTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 	if e == nil || e.Hidden {
 		return Record{}, fault.Missing("entity", c.Entity)
 	}
-	if c.ID.Zero() {
+	fresh := c.ID.Zero()
+	if fresh {
 		c.ID = NewID()
 	}
 	if !c.Inside {
@@ -51,7 +52,7 @@ func (b *Book) CreateTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 			return Record{}, err
 		}
 	}
-	if tx.Bucket("record."+e.Name).Get(c.ID[:]) != nil {
+	if !fresh && tx.Bucket("record."+e.Name).Get(c.ID[:]) != nil {
 		return Record{}, fault.New(fault.Conflict, "record.exists", "id", c.ID.String())
 	}
 	c = b.ownNew(ctx, e, c)
@@ -63,8 +64,9 @@ func (b *Book) CreateTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 	now, actor := b.now(), access.ActorFrom(ctx).ID
 	h := header{version: 1, created: now, updated: now, createdBy: actor, updater: actor}
 	after := Record{ID: c.ID, entity: e, raw: encode(h, fields)}
+	w := written{after: after, change: c, fields: changed, fact: ".created", fresh: fresh}
 	if c.Inside {
-		return after, b.write(ctx, tx, written{after: after, change: c, fields: changed, fact: ".created"})
+		return after, b.write(ctx, tx, w)
 	}
 	// A record one may create but would not be allowed to see would be lost to its maker.
 	if err := b.require(ctx, tx, access.See, after); err != nil {
@@ -73,7 +75,7 @@ func (b *Book) CreateTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 	if err := b.checkLinks(ctx, tx, after, changed); err != nil {
 		return Record{}, err
 	}
-	return b.shown(ctx, tx, after), b.write(ctx, tx, written{after: after, change: c, fields: changed, fact: ".created"})
+	return b.shown(ctx, tx, after), b.write(ctx, tx, w)
 }
 
 // ownNew gives a record that somebody limited to own records, or to his team's, makes to its maker, unless he names
@@ -203,7 +205,8 @@ func (b *Book) merge(ctx context.Context, e *schema.Entity, fields map[int][]byt
 		rights = nil
 	}
 	wrong := strangers(e, c, rights)
-	for _, f := range sortedFields(e) {
+	for i := range e.Fields {
+		f := &e.Fields[i]
 		value, given := c.Values[f.Name]
 		if f.Hidden || rights.Hidden(f.Name) && f.Name != c.own {
 			given = false // strangers told of it, as of one that is not there
@@ -295,22 +298,13 @@ func textsOf(value any) []string {
 	return nil
 }
 
-// sortedFields lists an entity's fields in the order in which they are stored.
-func sortedFields(e *schema.Entity) []*schema.Field {
-	fields := make([]*schema.Field, len(e.Fields))
-	for i := range e.Fields {
-		fields[i] = &e.Fields[i]
-	}
-	slices.SortFunc(fields, func(a, b *schema.Field) int { return a.Number - b.Number })
-	return fields
-}
-
 // written is a write on its way: what was, what is, and what the journal is told.
 type written struct {
 	before, after Record
 	change        Change
 	fields        []string
 	fact          string // suffix of the default fact
+	fresh         bool   // its id was made for it now, so that nothing hangs on it yet
 }
 
 // write stores the record and all that follows from it, in one transaction.
@@ -318,9 +312,11 @@ func (b *Book) write(ctx context.Context, tx store.Tx, w written) error {
 	if err := b.checkUnique(tx, w); err != nil {
 		return err // before the hooks, which may write: the transaction goes on to others' writes
 	}
-	for _, hook := range slices.Concat(b.hooks[w.change.Entity], b.any) {
-		if err := hook(ctx, tx, w.before, w.after); err != nil {
-			return err
+	for _, hooks := range [][]Hook{b.hooks[w.change.Entity], b.any} {
+		for _, hook := range hooks {
+			if err := hook(ctx, tx, w.before, w.after); err != nil {
+				return err
+			}
 		}
 	}
 	var was, is []string
@@ -346,8 +342,10 @@ func (b *Book) write(ctx context.Context, tx store.Tx, w written) error {
 	if !subject.Exists() {
 		subject = w.before
 	}
-	if err := b.restandBelow(ctx, tx, subject, was, is); err != nil {
-		return err
+	if !w.fresh {
+		if err := b.restandBelow(ctx, tx, subject, was, is); err != nil {
+			return err
+		}
 	}
 	return b.tell(ctx, tx, w, subject)
 }
