@@ -3,7 +3,7 @@
 // casbin decides, and nobody outside sees it: rooms ask a Gate with Require, Scope, Filter and Fields. The built-in
 // roles are text (policy.csv): role, entity, verb, scope. An office may make roles of its own, on a built-in one or on
 // nothing: rules that stand before the built-in role's, conditions that records must meet, and fields that are hidden
-// or read-only. What nothing grants is refused. Decisions are remembered until the policy changes, because asking
+// or read-only. Kinds of record that the office made are as "custom" in the text. What nothing grants is refused. Decisions are remembered until the policy changes, because asking
 // casbin costs more than the read it guards.
 //
 // It owns the bucket access.policy (each version of the office's roles, whole) and the facts access.changed and

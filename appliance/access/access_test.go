@@ -19,7 +19,8 @@ func TestMatrix(t *testing.T) {
 		t.Fatal(err)
 	}
 	entities := []string{"contact", "conversation", "message", "task", "lead", "deal", "pipeline", "stage", "tag", "view", "segment",
-		"schema", "staff", "channel", "office", "audit", "something_new"}
+		"schema", "staff", "channel", "office", "audit", "something_new", "made_by_office", "custom"}
+	gate.SetCustom([]string{"made_by_office"})
 	var b strings.Builder
 	for _, role := range append(Roles(), Plugin, "stranger") {
 		for _, entity := range entities {
@@ -159,9 +160,8 @@ func BenchmarkCachedDecision(b *testing.B) {
 func BenchmarkFirstDecision(b *testing.B) {
 	gate := officeGate(b)
 	r := gate.policy.Load().roles[Agent]
-	at := r.entities["contact"]
 	for b.Loop() {
-		if _, err := r.judge(at, "contact"); err != nil {
+		if _, err := r.judge(kind{name: "contact"}); err != nil {
 			b.Fatal(err)
 		}
 	}

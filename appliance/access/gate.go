@@ -15,6 +15,7 @@ type Gate struct {
 	swap    sync.Mutex // held while a newer policy takes the place of the one before
 	policy  atomic.Pointer[policy]
 	teams   atomic.Pointer[teams]
+	custom  atomic.Pointer[map[string]bool]
 }
 
 // NewGate makes the gate of the built-in policy, which cannot be changed. The appliance opens one with OpenGate.
@@ -26,6 +27,7 @@ func NewGate() (*Gate, error) {
 	g := &Gate{}
 	g.policy.Store(p)
 	g.SetTeams(nil)
+	g.SetCustom(nil)
 	return g, nil
 }
 
@@ -49,7 +51,7 @@ func (g *Gate) decide(name Role, verb Verb, entity string) decision {
 	if r == nil {
 		return decision{}
 	}
-	return r.decide(verb, entity)
+	return r.decide(verb, kind{entity, (*g.custom.Load())[entity]})
 }
 
 // Allowed tells whether the actor may do verb to the object.
@@ -181,4 +183,13 @@ func (g *Gate) SetTeams(of map[string]string) {
 		slices.Sort(accounts)
 	}
 	g.teams.Store(t)
+}
+
+// SetCustom says anew which entities the office made itself. It counts from the next question on.
+func (g *Gate) SetCustom(entities []string) {
+	made := make(map[string]bool, len(entities))
+	for _, name := range entities {
+		made[name] = true
+	}
+	g.custom.Store(&made)
 }

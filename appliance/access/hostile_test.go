@@ -37,6 +37,7 @@ func TestHostileRules(t *testing.T) {
 		"no text":               grant(Grant{Entity: "contact", Verb: See, Scope: Own, Where: "a = \xff"}),
 		"a turned condition":    grant(Grant{Entity: "contact", Verb: See, Scope: Own, Where: "a = \u202e1"}),
 		"a condition on all":    grant(Grant{Entity: "*", Verb: See, Scope: Own, Where: "a = 1"}),
+		"a condition on kinds":  grant(Grant{Entity: "custom", Verb: See, Scope: Own, Where: "a = 1"}),
 		"a condition on create": grant(Grant{Entity: "contact", Verb: Create, Scope: All, Where: "a = 1"}),
 		"a condition on none":   grant(Grant{Entity: "contact", Verb: See, Scope: None, Where: "a = 1"}),
 		"a field of all":        {Name: "x", Fields: []FieldRule{{"contact", "*", Hide}}},
@@ -73,7 +74,7 @@ func TestHostileQuestions(t *testing.T) {
 	setRole(t, gate, Rules{Name: "x", Grants: []Grant{{Entity: "contact", Verb: See, Scope: All}}})
 	for _, role := range []Role{"x", Agent, "nobody", "", `x" || true || "`} {
 		ctx := WithActor(t.Context(), Actor{ID: "d", Role: role})
-		for i, entity := range []string{"", "*", `"`, "contact ", "CONTACT", "contact\x00", `contact" || true || "`, "r.entity", strings.Repeat("x", 1<<20)} {
+		for i, entity := range []string{"", "*", "custom", `"`, "contact ", "CONTACT", "contact\x00", `contact" || true || "`, "r.entity", strings.Repeat("x", 1<<20)} {
 			for _, verb := range append(Verbs(), "*", "", "sea", `see" || true || "`) {
 				if got := gate.Scope(ctx, verb, entity); got != None {
 					t.Errorf("%q: %s of entity %d reaches %s", role, verb, i, got)
@@ -85,7 +86,7 @@ func TestHostileQuestions(t *testing.T) {
 		t.Errorf("the owner may do what is no verb: %s", got)
 	}
 	r := gate.policy.Load().roles["x"]
-	if len(r.decided) != 2 {
+	if len(r.decided) != 4 {
 		t.Errorf("%d cells for a role that names one entity", len(r.decided))
 	}
 }

@@ -76,11 +76,14 @@ func builtinGrants() (map[Role][]Grant, error) {
 }
 
 // ordered puts the grants that say more exactly what they are about first: entity and verb, then any verb of the
-// entity, then the verb of any entity, then all.
+// entity, then the same of each entity that the office made, then the verb of any entity, then all.
 func ordered(grants []Grant) []Grant {
 	grants = slices.Clone(grants)
 	vague := func(g Grant) (n int) {
-		if g.Entity == wildcard {
+		switch g.Entity {
+		case wildcard:
+			n += 4
+		case custom:
 			n += 2
 		}
 		if g.Verb == wildcard {
@@ -92,8 +95,12 @@ func ordered(grants []Grant) []Grant {
 	return grants
 }
 
-// wildcard is what stands in a grant for each entity or verb.
-const wildcard = "*"
+const (
+	// wildcard is what stands in a grant for each entity or verb.
+	wildcard = "*"
+	// custom is what stands in a grant for each entity that the office made itself. No entity has this name.
+	custom = "custom"
+)
 
 // decision is what a role may do with a verb on an entity.
 type decision struct {
@@ -101,13 +108,19 @@ type decision struct {
 	where string
 }
 
-// role decides for one role and remembers what it decided: a cell for each entity that its grants name and one for all
-// others, so that questions about made-up names take no memory.
+// role decides for one role and remembers what it decided: two cells for each entity that its grants name, one for when
+// the office made it, and two for all others, so that questions about made-up names take no memory.
 type role struct {
 	grants   []Grant
 	fields   map[string]*Fields
-	entities map[string]int // place of the cell; 0 is of those not named
+	entities map[string]int // place of the cells; 0 is of those not named
 	decided  []atomic.Pointer[verdict]
+}
+
+// kind is an entity, and whether it is one that the office made.
+type kind struct {
+	name   string
+	custom bool
 }
 
 // verdict is what a role may do with an entity, by the verb's place.
@@ -116,11 +129,11 @@ type verdict [verbCount]decision
 func newRole(grants []Grant, rules []FieldRule) *role {
 	r := &role{grants: grants, fields: map[string]*Fields{}, entities: map[string]int{}}
 	for _, g := range grants {
-		if _, known := r.entities[g.Entity]; !known && g.Entity != wildcard {
+		if _, known := r.entities[g.Entity]; !known && g.Entity != wildcard && g.Entity != custom {
 			r.entities[g.Entity] = len(r.entities) + 1
 		}
 	}
-	r.decided = make([]atomic.Pointer[verdict], len(r.entities)+1)
+	r.decided = make([]atomic.Pointer[verdict], 2*(len(r.entities)+1))
 	for _, rule := range rules {
 		if r.fields[rule.Entity] == nil {
 			r.fields[rule.Entity] = &Fields{rights: map[string]Right{}}
@@ -130,16 +143,23 @@ func newRole(grants []Grant, rules []FieldRule) *role {
 	return r
 }
 
-func (r *role) decide(verb Verb, entity string) decision {
+func (r *role) decide(verb Verb, of kind) decision {
 	place := verb.place()
 	if place < 0 {
 		return decision{}
 	}
-	at := r.entities[entity]
+	named := r.entities[of.name]
+	at := 2 * named
+	if of.custom {
+		at++
+	}
 	v := r.decided[at].Load()
 	if v == nil {
 		var err error
-		if v, err = r.judge(at, entity); err != nil {
+		if named == 0 {
+			of.name = "" // no grant names it: all such get the answer of one
+		}
+		if v, err = r.judge(of); err != nil {
 			return decision{}
 		}
 		r.decided[at].Store(v) // another goroutine may have been first, with the same verdict
@@ -148,13 +168,13 @@ func (r *role) decide(verb Verb, entity string) decision {
 }
 
 // judge decides about all verbs on an entity.
-func (r *role) judge(at int, entity string) (*verdict, error) {
-	if at == 0 {
-		entity = "" // no grant names it: all such get the answer of one
-	}
+func (r *role) judge(of kind) (*verdict, error) {
 	speak := make([]Grant, 0, 16)
 	for _, g := range r.grants {
-		if g.Entity == entity || g.Entity == wildcard {
+		if g.Entity == custom && of.custom {
+			g.Entity = wildcard
+		}
+		if g.Entity == of.name || g.Entity == wildcard {
 			speak = append(speak, g)
 		}
 	}
@@ -167,7 +187,7 @@ func (r *role) judge(at int, entity string) (*verdict, error) {
 		return nil, err
 	}
 	for place, verb := range Verbs() {
-		d, err := engine.granted(entity, verb)
+		d, err := engine.granted(of.name, verb)
 		if err != nil {
 			return nil, err
 		}
@@ -184,7 +204,7 @@ func (r *role) judge(at int, entity string) (*verdict, error) {
 }
 
 // within tells whether the role may do nothing that another may not: no verb further, no condition less, and it sees no
-// field that is hidden from the other.
+// field that is hidden from the other. What the office made counts as such and as not, since it may make more.
 func (r *role) within(other *role) bool {
 	entities := map[string]bool{"": true}
 	for entity := range r.entities {
@@ -194,15 +214,12 @@ func (r *role) within(other *role) bool {
 		entities[entity] = true
 	}
 	for entity := range entities {
-		for _, verb := range Verbs() {
-			mine, his := r.decide(verb, entity), other.decide(verb, entity)
-			if mine.scope > his.scope || mine.scope != None && his.where != "" && mine.where != his.where {
-				return false
-			}
+		if !r.staysIn(kind{entity, false}, other) || !r.staysIn(kind{entity, true}, other) {
+			return false
 		}
 	}
 	for entity, fields := range other.fields {
-		if r.decide(See, entity).scope == None && r.decide(Create, entity).scope == None {
+		if !r.touches(kind{entity, false}) && !r.touches(kind{entity, true}) {
 			continue
 		}
 		for field := range fields.rights {
@@ -213,6 +230,22 @@ func (r *role) within(other *role) bool {
 		}
 	}
 	return true
+}
+
+// staysIn tells whether no verb on an entity goes further than another role's.
+func (r *role) staysIn(of kind, other *role) bool {
+	for _, verb := range Verbs() {
+		mine, his := r.decide(verb, of), other.decide(verb, of)
+		if mine.scope > his.scope || mine.scope != None && his.where != "" && mine.where != his.where {
+			return false
+		}
+	}
+	return true
+}
+
+// touches tells whether the role has to do with records of an entity.
+func (r *role) touches(of kind) bool {
+	return r.decide(See, of).scope != None || r.decide(Create, of).scope != None
 }
 
 // both joins two conditions. Each was parsed by itself when it was set, so no parenthesis in one can reach the other.

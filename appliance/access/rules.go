@@ -30,8 +30,8 @@ type Rules struct {
 	Fields []FieldRule       `json:"fields,omitempty"`
 }
 
-// Grant says how far a verb on an entity reaches; "*" stands for each verb or entity. Of two that speak of the same,
-// the one that names more counts.
+// Grant says how far a verb on an entity reaches; "*" stands for each verb or entity, "custom" for each entity that the
+// office made itself. Of two that speak of the same, the one that names more counts.
 type Grant struct {
 	Entity string `json:"entity"`
 	Verb   Verb   `json:"verb"`
@@ -97,7 +97,7 @@ func (g Grant) wrong() string {
 		return "role.scope"
 	case g.Where == "":
 		return ""
-	case g.Scope == None || g.Entity == wildcard || g.Verb != wildcard && !g.Verb.ofRecord():
+	case g.Scope == None || g.Entity == wildcard || g.Entity == custom || g.Verb != wildcard && !g.Verb.ofRecord():
 		return "role.where-for-nothing"
 	case len(g.Where) > maxWhere || !printable(g.Where):
 		return "role.where"

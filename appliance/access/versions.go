@@ -62,6 +62,7 @@ func OpenGate(ctx context.Context, o Options) (*Gate, error) {
 	g := &Gate{options: o}
 	g.policy.Store(p)
 	g.SetTeams(nil)
+	g.SetCustom(nil)
 	return g, nil
 }
 

@@ -20,7 +20,7 @@ type draft struct {
 // reserved are names that an office's entity cannot have: buckets of package record, what access knows by name without
 // its being records, and parts of the API's paths.
 var reserved = strings.Fields(`bin building bulk counts history indexes requests shares undo views
-	account api audit backup channel journal office plugin record role schema search session staff system team timeline token`)
+	account api audit backup channel custom journal office plugin record role schema search session staff system team timeline token`)
 
 // reservedFields are names that an office's field cannot have: what every record shows of itself, and the words of the
 // filter language.

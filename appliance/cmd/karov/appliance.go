@@ -143,6 +143,7 @@ func (a *appliance) recordsOver(ctx context.Context, db store.DB) (err error) {
 		return err
 	}
 	a.schema.Watch(a.keepConditions)
+	a.keepCustom()
 	a.book = record.NewBook(record.Parts{DB: db, Schema: a.schema, Gate: a.gate, Journal: a.journal, Now: a.now, Zone: zone, Week: weekOf(a.config.Country)})
 	return nil
 }

@@ -32,7 +32,7 @@ type door struct {
 func page(name, path string, secret bool) door {
 	return door{name: name, pages: true, secret: secret, try: func(h *house, p person, x *customer) sight {
 		fill := strings.NewReplacer("{id}", x.id.String(), "{talk}", x.talk.String(), "{message}", x.message.String(), "{word}", x.word, "{digits}", url.QueryEscape(x.phone),
-			"{note}", x.note, "{code}", x.code)
+			"{note}", x.note, "{code}", x.code, "{segment}", h.segment.String(), "{telling}", h.telling.String())
 		status, answer := h.ask(p, http.MethodGet, fill.Replace(path), "")
 		for blank, asked := range map[string]string{"{word}": x.word, "{digits}": strings.TrimPrefix(x.phone, "+"), "{note}": x.note, "{code}": x.code} {
 			if strings.Contains(path, blank) { // what was asked for may be said again
@@ -96,6 +96,9 @@ func traceDoors() []door {
 		opens("API: history", records+"/{id}/history"),
 		lets(opens("API: shares", records+"/{id}/shares"), func(p person) []string { return p.lends }),
 		hides(page("API: file", records+"/{id}/files/plan/0", false)),
+		page("API: segment", "/api/v1/segments/{segment}/members", false),
+		hides(page("API: segment by hidden", "/api/v1/segments/{telling}/members", false)),
+		opens("API: segments of a record", records+"/{id}/segments"),
 		lets(page("API: export", "/api/v1/export/contact?format=csv", false), exporters),
 		lets(page("API: export as JSON", "/api/v1/export/contact?format=json&sensitive=true", false), exporters),
 		lets(page("API: export messages", "/api/v1/export/message?format=json&sensitive=true", false), exporters),

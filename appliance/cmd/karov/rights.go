@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"sync"
 
 	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/control"
@@ -285,4 +286,30 @@ func (a *appliance) keepConditions(_ store.Tx, before, after *schema.Schema) err
 		}
 	}
 	return nil
+}
+
+// keepCustom tells the gate which kinds of record the office made itself, now and after each change of the schema.
+func (a *appliance) keepCustom() {
+	var telling sync.Mutex
+	told := uint64(0)
+	tell := func(s *schema.Schema) {
+		telling.Lock()
+		defer telling.Unlock()
+		if s.Version() < told {
+			return // a newer change was quicker
+		}
+		told = s.Version()
+		var made []string
+		for _, e := range s.Entities() {
+			if e.Custom {
+				made = append(made, e.Name)
+			}
+		}
+		a.gate.SetCustom(made)
+	}
+	a.schema.Watch(func(tx store.Tx, _, after *schema.Schema) error {
+		tx.OnCommit(func() { tell(after) })
+		return nil
+	})
+	tell(a.schema.Current())
 }
