@@ -6,14 +6,32 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/appliance/schema"
 )
 
 // understander turns the cells of one row into a draft.
 type understander struct {
 	columns []Column
 	region  string
+
+	entity *schema.Entity // of records of any kind; nil for customers
+	mapper *mapper
+	zone   *time.Location
+}
+
+// understand turns a row into a draft, by what kind of file and of record it is.
+func (u *understander) understand(r row) (d Draft, faults []fault.Field, blank bool) {
+	switch {
+	case r.object != nil:
+		d, faults = u.object(r)
+		return d, faults, false
+	case u.entity != nil:
+		return u.values(r)
+	}
+	return u.draft(r)
 }
 
 // gathered is the row on its way to a draft.

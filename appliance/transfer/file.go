@@ -17,7 +17,8 @@ type file struct {
 	encoding  string
 	separator byte
 	columns   []Column
-	rows      *shortRuns
+	rows      source
+	mapper    *mapper
 	read      *counter
 	size      int64
 }
@@ -43,13 +44,19 @@ func open(r io.ReadSeeker, o Options) (*file, error) {
 	if err := c.take(r); err != nil {
 		return nil, err
 	}
+	m := newMapper(o.Map)
+	if o.Entity != nil {
+		m = newEntityMapper(o.Entity, o.Map)
+	}
+	if m.wrong != nil {
+		return nil, m.wrong
+	}
+	if o.Entity != nil && beginsJSON(c.head) != 0 {
+		return openJSON(r, &c, m)
+	}
 	name, mark, err := c.know(o)
 	if err != nil {
 		return nil, err
-	}
-	m := newMapper(o.Map)
-	if m.wrong != nil {
-		return nil, m.wrong
 	}
 	sample, err := io.ReadAll(decoded(bytes.NewReader(c.head[mark:]), name))
 	if err != nil {
@@ -62,10 +69,9 @@ func open(r io.ReadSeeker, o Options) (*file, error) {
 	if _, err := r.Seek(int64(mark), io.SeekStart); err != nil {
 		return nil, fmt.Errorf("rewind import file: %w", err)
 	}
-	f := &file{encoding: name, separator: separator, size: c.size, read: &counter{in: r, n: int64(mark)}}
+	f := &file{encoding: name, separator: separator, size: c.size, read: &counter{in: r, n: int64(mark)}, mapper: m}
 	rows := &records{in: newLines(decoded(f.read, name)), separator: separator}
-	f.rows = &shortRuns{in: rows}
-	return f, f.readHeader(rows, m, told, o.Name)
+	return f, f.readHeader(rows, told, o.Name)
 }
 
 func decoded(r io.Reader, name string) io.Reader {
@@ -77,7 +83,7 @@ func decoded(r io.Reader, name string) io.Reader {
 }
 
 // readHeader reads the first row, after the line that told the separator, and fails when no column is known.
-func (f *file) readHeader(rows *records, m *mapper, told bool, name string) error {
+func (f *file) readHeader(rows *records, told bool, name string) error {
 	if told {
 		if _, err := rows.take(); err != nil {
 			return fmt.Errorf("read separator line: %w", err)
@@ -97,13 +103,13 @@ func (f *file) readHeader(rows *records, m *mapper, told bool, name string) erro
 	case header.wrong.Key != "":
 		return fault.New(fault.Invalid, "transfer.header-broken", "header", cut(header.cells[0], keptRaw))
 	}
-	columns, err := m.columns(cells)
+	columns, err := f.mapper.columns(cells)
 	if err != nil {
 		return err
 	}
 	f.columns = columns
 	rows.columns = len(cells)
-	f.rows.off = f.columns[0].Header == rejectLine
+	f.rows = &shortRuns{in: rows, off: f.columns[0].Header == rejectLine}
 	for _, c := range f.columns {
 		if c.Field != "" && c.Field != Ignore {
 			return nil

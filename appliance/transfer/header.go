@@ -55,10 +55,13 @@ type mapper struct {
 	byHand map[string]string // header with letter case and spaces folded -> field
 	typed  map[string]string // the same -> as it was typed
 	wrong  error             // a field given by hand does not exist
+
+	key     func(string) string // folds a header to a key of names
+	repeats func(string) bool   // fields that several columns may fill
 }
 
 func newMapper(byHand map[string]string) *mapper {
-	m := &mapper{names: synonyms(), byHand: map[string]string{}, typed: map[string]string{}}
+	m := &mapper{names: synonyms(), byHand: map[string]string{}, typed: map[string]string{}, key: fold, repeats: repeats}
 	known := map[string]bool{}
 	for _, f := range Fields() {
 		known[f] = true
@@ -78,7 +81,7 @@ func (m *mapper) field(header string) string {
 	if f, ok := m.byHand[plain(header)]; ok {
 		return f
 	}
-	return m.names[fold(header)]
+	return m.names[m.key(header)]
 }
 
 // columns maps a whole header.
@@ -88,7 +91,7 @@ func (m *mapper) columns(headers []string) ([]Column, error) {
 	for i, h := range headers {
 		used[plain(h)] = true
 		f := m.field(h)
-		if taken[f] && !repeats(f) {
+		if taken[f] && !m.repeats(f) {
 			f = ""
 		}
 		taken[f] = true

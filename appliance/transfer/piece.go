@@ -38,7 +38,7 @@ func (b *batch) read(ctx context.Context) <-chan *piece {
 			}
 			go func() {
 				defer func() { <-slots; close(p.done) }()
-				p.understand(b.file.columns, b.options.Region)
+				p.understand(&understander{columns: b.file.columns, region: b.options.Region, entity: b.options.Entity, mapper: b.file.mapper, zone: b.options.zone()})
 			}()
 			select {
 			case pieces <- p:
@@ -72,9 +72,8 @@ func (b *batch) cut(ctx context.Context, p *piece) (more bool) {
 }
 
 // understand turns the rows into drafts. Rows that have nothing in them are left out.
-func (p *piece) understand(columns []Column, region string) {
+func (p *piece) understand(u *understander) {
 	defer recovered(&p.err)
-	u := &understander{columns: columns, region: region}
 	p.understood = make([]waiting, 0, len(p.rows))
 	for _, r := range p.rows {
 		w := waiting{row: r}
@@ -83,7 +82,7 @@ func (p *piece) understand(columns []Column, region string) {
 			w.faults = []fault.Field{r.wrong}
 		} else {
 			blank := false
-			if w.draft, w.faults, blank = u.draft(r); blank {
+			if w.draft, w.faults, blank = u.understand(r); blank {
 				continue
 			}
 		}

@@ -18,6 +18,8 @@ type row struct {
 	short bool        // wrong only in that it has fewer cells than the header
 	over  bool        // wrong in that it has far more
 	long  bool        // wrong in that it is too large
+
+	object map[string]any // of a file of JSON
 }
 
 // records reads rows. What makes it differ from encoding/csv: a row that is broken takes no other row with it.

@@ -1,7 +1,9 @@
-// Package transfer brings an office's customers in from the file that it has: a CSV as Excel, Outlook or Google saved it.
+// Package transfer brings an office's customers in from the file that it has, a CSV as Excel, Outlook or Google saved it,
+// and records of any kind from CSV and JSON by the schema; and it takes records out into files.
 //
-// It owns no bucket and no fact: it turns rows into drafts and hands them, a batch a transaction, to an Importer
-// (the contact room), which knows what exists already.
+// It owns the bucket transfer.rows (which rows became which records). It turns rows into drafts and hands them, a batch a
+// transaction, to an Importer: the contact room, which knows what exists already, or record. What is taken out is told
+// to the journal as <entity>.exported.
 //
 // It promises that no row is dropped silently: each row of the file is created, updated, unchanged, or rejected with
 // its line and reasons; a broken row takes no other row with it (reading goes on at the next line that is a whole
@@ -21,8 +23,11 @@ package transfer
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/appliance/record"
+	"github.com/karov-crm/karov/appliance/schema"
 )
 
 // Draft is one row, understood: a customer as the file describes them.
@@ -40,6 +45,8 @@ type Draft struct {
 	Emails     []string
 	ExternalID string // what the other system calls this customer
 	Key        string // "import:" + hex; the same for the same row
+
+	Values record.Values // of records of any kind, in place of all that is above but Key
 }
 
 // Outcome is what became of one draft.
@@ -61,9 +68,11 @@ type Importer interface {
 
 // Options say how to read one file. The zero value reads a file with nothing but what is found in it.
 type Options struct {
+	Entity   *schema.Entity    // records of any kind, by its fields, from CSV or JSON; nil for customers as offices keep them
 	Name     string            // the file's name, for messages
 	Map      map[string]string // header -> field, before what the header's own name says; Ignore leaves a column out
 	DryRun   bool              // read and check, write nothing; the Importer is not called
+	Zone     *time.Location    // of moments that name none; nil is UTC
 	Region   string            // where phones without a country code are: "IL" (default), "RU"
 	Encoding string            // one of the Encodings; empty: found from the bytes
 	Batch    int               // rows a transaction; 0 is 2000
@@ -71,6 +80,13 @@ type Options struct {
 	Rejects  io.Writer         // where rejected rows are written, as a CSV that can be mended and imported; may be nil
 	Reason   func(fault.Field) string
 	// Reason gives the sentence of a reason in the reader's language; nil writes the sentence's key.
+}
+
+func (o Options) zone() *time.Location {
+	if o.Zone == nil {
+		return time.UTC
+	}
+	return o.Zone
 }
 
 // Progress is how far an import is.

@@ -13,11 +13,12 @@ import (
 	"github.com/karov-crm/karov/appliance/control"
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/inbox"
+	"github.com/karov-crm/karov/appliance/schema"
 	"github.com/karov-crm/karov/appliance/seed"
 	"github.com/karov-crm/karov/appliance/transfer"
 )
 
-// importAct takes a CSV file of contacts. Rejected rows go back to the command as progress, piece by piece.
+// importAct takes a file of customers, or of records of any kind. Rejected rows go back to the command as progress, piece by piece.
 func (a *appliance) importAct(ctx context.Context, c *control.Call) (any, error) {
 	var args struct {
 		Entity, Name string
@@ -27,8 +28,13 @@ func (a *appliance) importAct(ctx context.Context, c *control.Call) (any, error)
 	if err := c.Args(&args); err != nil {
 		return nil, err
 	}
+	importer := transfer.Importer(a.transfer)
+	var kind *schema.Entity
 	if args.Entity != "contact" {
-		return nil, fault.New(fault.Invalid, "import.entity", "entity", args.Entity)
+		if kind = a.book.Schema().Entity(args.Entity); kind == nil || kind.Hidden {
+			return nil, fault.Missing("entity", args.Entity)
+		}
+		importer = a.transfer.Records(kind)
 	}
 	file, err := a.spool(c.File)
 	if err != nil {
@@ -36,9 +42,9 @@ func (a *appliance) importAct(ctx context.Context, c *control.Call) (any, error)
 	}
 	defer func() { _ = errors.Join(file.Close(), os.Remove(file.Name())) }()
 	return transfer.Import(ctx, file, transfer.Options{Name: args.Name, Map: args.Map, DryRun: args.DryRun,
-		Region:   a.config.Country,
+		Region: a.config.Country, Entity: kind, Zone: a.book.Zone(),
 		Progress: func(p transfer.Progress) { c.Progress(map[string]any{"rows": p}) },
-		Rejects:  pieces{c}}, a.transfer)
+		Rejects:  pieces{c}}, importer)
 }
 
 // pieces sends what is written to it as progress.
