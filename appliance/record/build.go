@@ -149,7 +149,7 @@ func (b *Book) buildStep(tx store.Tx, key []byte) error {
 	state := building.Get(key)
 	entity, field, _ := bytes.Cut(key, []byte{0})
 	e := b.schema.At(tx).Entity(string(entity))
-	if state == nil || len(state) == 0 || e == nil {
+	if len(state) == 0 || e == nil {
 		building.Delete(key)
 		return nil
 	}
