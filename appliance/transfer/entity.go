@@ -90,9 +90,6 @@ func (u *understander) values(r row) (d Draft, faults []fault.Field, blank bool)
 		}
 		if key != "" {
 			bad := wrong(c.Field, key, c, r.cells[i])
-			if f != nil {
-				bad.Params["choices"] = cut(strings.Join(f.Choices, ", "), 500)
-			}
 			bad.Line = r.line
 			faults = append(faults, bad)
 			continue

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/record"
@@ -155,7 +154,7 @@ func (u *understander) object(r row) (d Draft, faults []fault.Field) {
 			found, key := chosen(f, value)
 			if key != "" {
 				bad := wrong(target, key, Column{Header: name}, fmt.Sprint(value))
-				bad.Line, bad.Params["choices"] = r.line, cut(strings.Join(f.Choices, ", "), 500)
+				bad.Line = r.line
 				faults = append(faults, bad)
 			}
 			d.Values[target] = found
