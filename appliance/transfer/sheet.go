@@ -110,14 +110,23 @@ func (s *csvSheet) add(r record.Record) error {
 	cells := make([]string, len(s.columns))
 	for i, c := range s.columns {
 		value := plainOf(r, c)
-		switch value.(type) {
-		case float64, uint64, bool: // a number is what it is, also one below zero
-			cells[i] = cellOf(value)
-		default:
-			cells[i] = guard(cellOf(value))
+		if cells[i] = cellOf(value); c.typed() {
+			cells[i] = guard(cells[i])
 		}
 	}
 	return s.row(cells)
+}
+
+// typed tells a column whose cells somebody typed. Numbers, moments and ids are what they are, also a number below zero.
+func (c column) typed() bool {
+	if c.field == nil {
+		return false
+	}
+	switch c.field.Type {
+	case schema.Number, schema.YesNo, schema.Link, schema.Staff, schema.Time, schema.Date:
+		return false
+	}
+	return true
 }
 
 func (s *csvSheet) row(cells []string) error {
