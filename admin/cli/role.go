@@ -49,7 +49,7 @@ const roleHelp = `A role's file is YAML:
   name: night-shift
   base: agent            # owner, manager, agent or viewer; without it nothing is allowed that is not granted
   labels: {he: משמרת לילה, ru: Ночная смена}
-  grants:                # before those of the base; "*" is each entity or each verb
+  grants:                # before those of the base; "*" is each entity or verb, custom each entity that you made
     - {entity: contact, verb: see, scope: team}    # none, own, team or all
     - {entity: deal, verb: change, scope: own, where: 'amount < 10000 ILS'}
   fields:

@@ -1,10 +1,10 @@
 // Package access says who may do what, below every path to the data.
 //
 // casbin decides, and nobody outside sees it: rooms ask a Gate with Require, Scope, Filter and Fields. The built-in
-// roles are text (policy.csv): role, entity, verb, scope. An office may make roles of its own, on a built-in one or on
-// nothing: rules that stand before the built-in role's, conditions that records must meet, and fields that are hidden
-// or read-only. Kinds of record that the office made are as "custom" in the text. What nothing grants is refused. Decisions are remembered until the policy changes, because asking
-// casbin costs more than the read it guards.
+// roles are text (policy.csv): role, entity, verb, scope, where "custom" stands for each kind of record that the office
+// made itself. An office may make roles of its own, on a built-in one or on nothing: rules that stand before the built-in
+// role's, conditions that records must meet, and fields that are hidden or read-only. What nothing grants is refused.
+// Decisions are remembered until the policy changes, because asking casbin costs more than the read it guards.
 //
 // It owns the bucket access.policy (each version of the office's roles, whole) and the facts access.changed and
 // access.reverted. It promises that a record that is not for the actor looks like one that does not exist, that a

@@ -18,7 +18,8 @@
 // Texts compare folded as lookup folds them (search.Fold), phones by their digits. Choices, people and links compare
 // exactly. A field that holds many meets a comparison when one of its values does, so != means that none is equal.
 // Nothing is equal to, less or greater than an empty field; a yes-no field that holds nothing is "no". A day that comes
-// every year falls on 28 February where its year has no 29th.
+// every year falls on 28 February where its year has no 29th. It will not read a store, nor decide whose a record is: it
+// sees what its Row gives.
 package filter
 
 import (
