@@ -335,7 +335,9 @@ func (b *Book) write(ctx context.Context, tx store.Tx, w written) error {
 	tally(tx, w.before, w.after, was, is)
 	b.reindex(tx, w.before, w.after, was, is)
 	remember(tx, w)
-	if err := b.describeTo(tx, w.change.Entity, id, w.after, is); err != nil {
+	if together := togetherIn(ctx); together != nil && b.describe[w.change.Entity] != nil {
+		together.later(w.change.Entity, id)
+	} else if err := b.describeTo(tx, w.change.Entity, id, w.after, is); err != nil {
 		return err
 	}
 	subject := w.after
