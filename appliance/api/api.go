@@ -117,6 +117,7 @@ type API struct {
 	exports   *streams
 	running   *running
 	metrics   *metrics
+	paths     map[string]bool // of the routes
 }
 
 // New makes the API. A schema that has a field named like one of a record's own is refused.
@@ -138,7 +139,9 @@ func New(p Parts) (*API, error) {
 	a.echo.HTTPErrorHandler = a.fail
 	a.echo.IPExtractor = echo.ExtractIPDirect() // a header that anybody can send is no address
 	a.echo.Use(a.measure, a.headers, a.recovered)
+	a.paths = map[string]bool{}
 	for _, r := range a.routes() {
+		a.paths[r.path] = true
 		handle := r.handle
 		if !r.open {
 			handle = a.known(handle)

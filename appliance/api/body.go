@@ -162,7 +162,7 @@ func idempotencyKey(r *http.Request) (string, error) {
 
 // writeJSON answers with a value. The whole answer is made before its first byte leaves.
 func writeJSON(c echo.Context, status int, media string, value any) error {
-	raw, err := json.Marshal(value)
+	raw, err := appendJSON(nil, value)
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "error.internal")
 	}

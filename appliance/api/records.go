@@ -25,12 +25,26 @@ const (
 
 // page is one answer of a list.
 type page struct {
-	Items      []object `json:"items"`
-	Next       *string  `json:"next"` // cursor of the next page, null on the last
-	Total      int      `json:"total"`
-	TotalExact bool     `json:"total_exact"` // false: there are more than Total
+	Items      []object
+	Next       *string // cursor of the next page, nil on the last
+	Total      int
+	TotalExact bool // false: there are more than Total
 
 	sensitive []record.Record // those of Items that show a sensitive field
+}
+
+// object is the page as it is written.
+func (p page) object() object {
+	var o object
+	o.put("items", p.Items)
+	if p.Next == nil {
+		o.put("next", nil)
+	} else {
+		o.put("next", *p.Next)
+	}
+	o.put("total", p.Total)
+	o.put("total_exact", p.TotalExact)
+	return o
 }
 
 // entity is the kind of record that the path names.
@@ -84,7 +98,7 @@ func (a *API) answerList(c echo.Context, l asked) error {
 			return err
 		}
 	}
-	return writeJSON(c, http.StatusOK, jsonType, p)
+	return writeJSON(c, http.StatusOK, jsonType, p.object())
 }
 
 // pageTx reads a page, in chunks where its records may be large.

@@ -2,9 +2,7 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -47,8 +45,8 @@ func (s shape) shows(name string) bool { return s.only == nil || slices.Contains
 // there, so that a program need not ask whether: an empty one is null, an empty list [].
 func (s shape) show(r record.Record) (object, error) {
 	o := object{}
-	o.put("id", r.ID.String())
-	o.put("entity", r.Entity())
+	o.text("id", r.ID.String())
+	o.text("entity", r.Entity())
 	o.put("version", r.Version())
 	for _, own := range []struct {
 		name  string
@@ -109,24 +107,39 @@ type object struct {
 }
 
 func (o *object) put(name string, value any) {
-	raw, err := json.Marshal(value)
-	if err != nil {
+	o.name(name)
+	var err error
+	if o.raw, err = appendJSON(o.raw, value); err != nil {
 		o.err = fault.Wrap(err, fault.Internal, "error.internal")
-		return
 	}
-	if len(o.raw) == 0 {
-		o.raw = append(o.raw, '{')
+}
+
+// text is put for a text, without making an interface of it.
+func (o *object) text(name, value string) {
+	o.name(name)
+	var err error
+	if o.raw, err = appendText(o.raw, value); err != nil {
+		o.err = fault.Wrap(err, fault.Internal, "error.internal")
+	}
+}
+
+// name begins a member. Names are of the schema: ASCII letters.
+func (o *object) name(name string) {
+	if o.raw == nil {
+		o.raw = append(make([]byte, 0, 480), '{')
 	} else {
 		o.raw = append(o.raw, ',')
 	}
-	o.raw = strconv.AppendQuote(o.raw, name) // names are of the schema: ASCII letters
-	o.raw = append(append(o.raw, ':'), raw...)
+	o.raw = append(append(append(o.raw, '"'), name...), '"', ':')
+}
+
+// appendTo writes the object behind an answer.
+func (o object) appendTo(raw []byte) []byte {
+	if len(o.raw) == 0 {
+		return append(raw, "{}"...)
+	}
+	return append(append(raw, o.raw...), '}')
 }
 
 // MarshalJSON gives the object.
-func (o object) MarshalJSON() ([]byte, error) {
-	if len(o.raw) == 0 {
-		return []byte("{}"), nil
-	}
-	return append(slices.Clip(o.raw), '}'), nil
-}
+func (o object) MarshalJSON() ([]byte, error) { return o.appendTo(nil), nil }

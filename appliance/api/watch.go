@@ -84,10 +84,6 @@ func (a *API) showMetrics(c echo.Context) error {
 // measure counts every call. A path or a method that we do not know has one name for all: a caller who invents them
 // must not fill our memory.
 func (a *API) measure(next echo.HandlerFunc) echo.HandlerFunc {
-	known := map[string]bool{}
-	for _, r := range a.routes() {
-		known[r.path] = true
-	}
 	return func(c echo.Context) error {
 		began := a.Now()
 		if err := next(c); err != nil {
@@ -99,7 +95,7 @@ func (a *API) measure(next echo.HandlerFunc) echo.HandlerFunc {
 		default:
 			method = "other"
 		}
-		if !known[route] {
+		if !a.paths[route] {
 			route = "other"
 		}
 		a.metrics.requests.WithLabelValues(method, route, strconv.Itoa(c.Response().Status)).Inc()

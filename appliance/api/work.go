@@ -24,18 +24,19 @@ const (
 	timelineText = 600
 )
 
-// hit is one result of the lookup.
-type hit struct {
-	Entity   string `json:"entity"`
-	ID       string `json:"id"`
-	Title    string `json:"title"`
-	Subtitle string `json:"subtitle"`
-	Matched  string `json:"matched"`
-
-	// What of them was looked for, each from the first character to the one behind the last.
-	Marks         [][2]int `json:"marks"`
-	SubtitleMarks [][2]int `json:"subtitle_marks"`
-	MatchedMarks  [][2]int `json:"matched_marks"`
+// hitOf is one result of the lookup. Its marks are what was looked for, each from the first character to the one behind
+// the last.
+func hitOf(h search.Hit) object {
+	var o object
+	o.text("entity", h.Entity)
+	o.text("id", record.ID(h.ID).String())
+	o.text("title", h.Title)
+	o.text("subtitle", h.Subtitle)
+	o.text("matched", h.Matched)
+	o.put("marks", characters(h.Title, h.Marks))
+	o.put("subtitle_marks", characters(h.Subtitle, h.SubtitleMarks))
+	o.put("matched_marks", characters(h.Matched, h.MatchedMarks))
+	return o
 }
 
 // characters turns marks in bytes into marks in characters (Unicode code points), which every language counts alike.
@@ -69,13 +70,13 @@ func (a *API) search(c echo.Context) error {
 	if err := a.Journal.Note(c.Request().Context(), journal.Searched(len(found))); err != nil {
 		return err
 	}
-	items := make([]hit, 0, len(found))
+	items := make([]object, 0, len(found))
 	for _, h := range found {
-		items = append(items, hit{Entity: h.Entity, ID: record.ID(h.ID).String(), Title: h.Title, Subtitle: h.Subtitle, Matched: h.Matched,
-			Marks: characters(h.Title, h.Marks), SubtitleMarks: characters(h.Subtitle, h.SubtitleMarks),
-			MatchedMarks: characters(h.Matched, h.MatchedMarks)})
+		items = append(items, hitOf(h))
 	}
-	return writeJSON(c, http.StatusOK, jsonType, map[string]any{"items": items})
+	var answer object
+	answer.put("items", items)
+	return writeJSON(c, http.StatusOK, jsonType, answer)
 }
 
 // entry is one line of a timeline: a record, or a fact.
@@ -178,7 +179,7 @@ func (a *API) conversations(c echo.Context) error {
 	if p.Total, p.TotalExact, err = a.total(ctx, l); err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, jsonType, p)
+	return writeJSON(c, http.StatusOK, jsonType, p.object())
 }
 
 // viewQuery asks record for what a view of the inbox shows, to count it.

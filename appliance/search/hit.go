@@ -61,9 +61,10 @@ func (f *finding) hit(c candidate) Hit {
 	}
 	d, r := &f.doc, f.rights[string(f.doc.entity)]
 	h := Hit{Entity: string(d.entity), ID: d.id, Title: withheld}
+	inTitle := 0 // how many of the terms the title shows
 	if titleShown(d, r.fields) {
 		h.Title = string(d.title)
-		h.Marks, _ = c.query.marks(d.title, Name)
+		h.Marks, inTitle = c.query.marks(d.title, Name)
 	}
 	var buffer [256]byte
 	subtitle, shown, most := buffer[:0], 0, 0
@@ -73,7 +74,11 @@ func (f *finding) hit(c candidate) Hit {
 		if len(p.text) == 0 || bytes.Equal(p.text, d.title) || hidden(p, r.fields) || !inSubtitle && len(h.Marks) > 0 {
 			continue
 		}
-		marks, terms := c.query.marks(p.text, p.kind)
+		var marks []Span
+		terms := 0
+		if inTitle < len(c.query.terms) { // else the title says all of it
+			marks, terms = c.query.marks(p.text, p.kind)
+		}
 		if inSubtitle {
 			if shown++; shown > 1 {
 				subtitle = append(subtitle, separator...)
