@@ -7,6 +7,7 @@ import (
 
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/schema"
+	"github.com/karov-crm/karov/appliance/search"
 	"github.com/karov-crm/karov/appliance/store"
 )
 
@@ -176,10 +177,8 @@ func (b *Book) buildStep(tx store.Tx, key []byte) error {
 			break
 		}
 	}
-	for _, r := range batch {
-		if err := b.buildOne(tx, r, f); err != nil {
-			return err
-		}
+	if err := b.buildSome(tx, batch, f); err != nil {
+		return err
 	}
 	if len(batch) < buildBatch {
 		building.Delete(key)
@@ -189,16 +188,35 @@ func (b *Book) buildStep(tx store.Tx, key []byte) error {
 	return nil
 }
 
-func (b *Book) buildOne(tx store.Tx, r Record, f *schema.Field) error {
-	principals := b.standing(tx, r).principals()
+// buildSome writes a field's index of some records, or, without a field, what lookup finds them by.
+func (b *Book) buildSome(tx store.Tx, batch []Record, f *schema.Field) error {
 	if f == nil {
-		return b.describeTo(tx, r.Entity(), r.ID, r, principals)
+		return b.describeAll(tx, batch)
 	}
-	bucket := tx.Bucket(indexBucket(r.Entity(), f.Name))
-	for _, key := range indexKeys(r, f, principals) {
-		bucket.Put([]byte(key), nil)
+	for _, r := range batch {
+		bucket := tx.Bucket(indexBucket(r.Entity(), f.Name))
+		for _, key := range indexKeys(r, f, b.standing(tx, r).principals()) {
+			bucket.Put([]byte(key), nil)
+		}
 	}
 	return nil
+}
+
+// describeAll tells lookup of many records of one entity at once.
+func (b *Book) describeAll(tx store.Tx, batch []Record) error {
+	if len(batch) == 0 || b.describe[batch[0].Entity()] == nil {
+		return nil
+	}
+	docs := make([]search.Doc, 0, len(batch))
+	for _, r := range batch {
+		which := lookedUp{r.Entity(), r.ID}
+		if doc, ok := b.docOf(tx, which); ok {
+			docs = append(docs, doc)
+		} else if err := search.Delete(tx, which.entity, which.id); err != nil {
+			return err
+		}
+	}
+	return search.PutAll(tx, docs)
 }
 
 // dropSome empties a bucket by one batch and tells whether there is more.
@@ -226,39 +244,48 @@ func (b *Book) Rebuild(ctx context.Context, done func(int)) error {
 	n := 0
 	for _, e := range b.schema.Current().Entities() {
 		var from []byte
-		for more := true; more; {
-			var batch []Record
-			next := from
-			err := b.db.Update(ctx, func(tx store.Tx) error {
-				batch, next = batch[:0], from
-				for id, raw := range tx.Bucket("record."+e.Name).Scan(from, nil, false) {
-					if len(batch) == 10*buildBatch {
-						break
-					}
-					batch = append(batch, Record{ID: ID(id), entity: e, raw: slices.Clone(raw)})
-				}
-				for _, r := range batch {
-					principals := b.standing(tx, r).principals()
-					tally(tx, Record{}, r, nil, principals)
-					b.reindex(tx, Record{}, r, nil, principals)
-					if err := b.describeTo(tx, e.Name, r.ID, r, principals); err != nil {
-						return err
-					}
-					next = append(slices.Clone(r.ID[:]), 0)
-				}
-				return nil
+		for {
+			var some int
+			var next []byte
+			err := b.db.Update(ctx, func(tx store.Tx) (err error) {
+				some, next, err = b.rebuildSome(tx, e, from, batchAfter(n))
+				return err
 			})
 			if err != nil {
 				return err
 			}
-			from, more = next, len(batch) == 10*buildBatch
-			n += len(batch)
-			if done != nil {
+			if some == 0 {
+				break
+			}
+			from = next
+			if n += some; done != nil {
 				done(n)
 			}
 		}
 	}
 	return nil
+}
+
+// batchAfter is how many records one transaction takes after n: the engine splits its pages at the end of a transaction
+// only, so that a large one into small indexes costs the square of its size.
+func batchAfter(n int) int { return min(max(n/8, buildBatch), 10*buildBatch) }
+
+// rebuildSome writes what follows from the next records of an entity, and says how many they were and where to go on.
+func (b *Book) rebuildSome(tx store.Tx, e *schema.Entity, from []byte, most int) (n int, next []byte, err error) {
+	var batch []Record
+	for id, raw := range tx.Bucket("record."+e.Name).Scan(from, nil, false) {
+		batch = append(batch, Record{ID: ID(id), entity: e, raw: slices.Clone(raw)})
+		if len(batch) == most {
+			break
+		}
+	}
+	for _, r := range batch {
+		principals := b.standing(tx, r).principals()
+		tally(tx, Record{}, r, nil, principals)
+		b.reindex(tx, Record{}, r, nil, principals)
+		from = append(slices.Clone(r.ID[:]), 0)
+	}
+	return len(batch), from, b.describeAll(tx, batch)
 }
 
 // dropDerived empties what Rebuild writes.
