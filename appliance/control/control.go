@@ -128,7 +128,14 @@ type Server struct {
 }
 
 // NewServer makes a server without acts.
-func NewServer(log *slog.Logger) *Server { return &Server{acts: map[string]Act{}, log: log} }
+func NewServer(log *slog.Logger) *Server {
+	s := &Server{acts: map[string]Act{}, log: log}
+	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, peerKey{}, mayCall(c))
+		}}
+	return s
+}
 
 // Handle registers an act. It is called while the appliance is put together.
 func (s *Server) Handle(name string, act Act) { s.acts[name] = act }
@@ -153,12 +160,8 @@ func Listen(data string) (net.Listener, error) {
 	return ln, os.Chmod(path, 0o600)
 }
 
-// Serve answers until Close.
+// Serve answers until Close, and not at all after it.
 func (s *Server) Serve(ln net.Listener) error {
-	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second,
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, peerKey{}, mayCall(c))
-		}}
 	err := s.http.Serve(ln)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
@@ -168,9 +171,6 @@ func (s *Server) Serve(ln net.Listener) error {
 
 // Close ends the server, waiting for running acts until ctx ends.
 func (s *Server) Close(ctx context.Context) error {
-	if s.http == nil {
-		return nil
-	}
 	if err := s.http.Shutdown(ctx); err != nil {
 		return s.http.Close()
 	}

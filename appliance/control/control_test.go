@@ -164,3 +164,26 @@ func TestOthersFolderIsRefused(t *testing.T) {
 		t.Errorf("a link to elsewhere: %v", err)
 	}
 }
+
+// TestCloseWhileItBegins closes a server that may not have begun yet, as a daemon that is told to stop at once does.
+func TestCloseWhileItBegins(t *testing.T) {
+	for range 20 {
+		data := t.TempDir()
+		if _, err := MakeRunDir(data); err != nil {
+			t.Fatal(err)
+		}
+		ln, err := Listen(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := NewServer(slog.New(slog.DiscardHandler))
+		ended := make(chan error, 1)
+		go func() { ended <- s.Serve(ln) }()
+		if err := s.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
