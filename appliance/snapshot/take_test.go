@@ -180,9 +180,11 @@ func TestSmallChangesAddLittle(t *testing.T) {
 	o.change()
 	changed, m := o.take(r)
 	t.Logf("first %d bytes, 1 %% changed %d bytes", first.Summary.Added, changed.Summary.Added)
-	// Of 10,000 lines 100 far apart are in 100 pieces of 16 KiB, whatever the size of the office.
-	if changed.Summary.Added == 0 || changed.Summary.Added > first.Summary.Added/4 {
-		t.Errorf("1 %% changed: %d of %d bytes were added", changed.Summary.Added, first.Summary.Added)
+	// A changed customer stands in three places (the record, its time of change as it was, its history), each in a piece
+	// of 16 KiB on average, whatever the size of the office. How the pieces fall differs from run to run.
+	const places, piece = 3, 16 << 10
+	if limit := uint64(len(o.people) / 100 * places * piece); changed.Summary.Added == 0 || uint64(changed.Summary.Added) > limit {
+		t.Errorf("1 %% changed: %d of %d bytes were added, more than %d", changed.Summary.Added, first.Summary.Added, limit)
 	}
 	proof, _ := restored(t, snapshot.Restore{From: dir, Key: testKey, Data: filepath.Join(t.TempDir(), "data")})
 	if !proof.Equal() || !slices.Equal(proof.Buckets, m.Buckets) || proof.Snapshot != changed.ID {
