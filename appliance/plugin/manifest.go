@@ -73,6 +73,18 @@ type Manifest struct {
 	Provides Provides  `yaml:"provides"`
 	Config   []Setting `yaml:"config"`
 
+	Interpreter string         `yaml:"interpreter"` // "python3": Binary is a script for it; "" for a program
+	Data        uint32         `yaml:"data"`        // version of the plugin's data, for Migrate
+	Permissions Permissions    `yaml:"permissions"`
+	Entities    []Entity       `yaml:"entities"`
+	Fields      []Field        `yaml:"fields"` // of entities that are not the plugin's own
+	Views       []ViewSpec     `yaml:"views"`
+	Actions     []ActionSpec   `yaml:"actions"`
+	Jobs        []JobSpec      `yaml:"jobs"`
+	Hooks       Hooks          `yaml:"hooks"`
+	HTTP        []RouteSpec    `yaml:"http"`
+	Imports     []ImporterSpec `yaml:"imports"`
+
 	dir       string                       // where it lies
 	sentences map[string]map[string]string // language -> key -> sentence
 }

@@ -26,6 +26,8 @@ func contract() *descriptorpb.FileDescriptorSet {
 	set := &descriptorpb.FileDescriptorSet{}
 	for _, f := range []protoreflect.FileDescriptor{
 		wirev1.File_karov_plugin_v1_base_proto, wirev1.File_karov_plugin_v1_channel_proto, wirev1.File_karov_plugin_v1_host_proto,
+		wirev1.File_karov_plugin_v1_values_proto, wirev1.File_karov_plugin_v1_records_proto, wirev1.File_karov_plugin_v1_store_proto,
+		wirev1.File_karov_plugin_v1_work_proto, wirev1.File_karov_plugin_v1_views_proto,
 	} {
 		set.File = append(set.File, protodesc.ToFileDescriptorProto(f))
 	}
@@ -152,8 +154,11 @@ func TestGeneratedCodeIsOfTheseFiles(t *testing.T) {
 		t.Skip("protoc is not installed, the generated code was NOT compared (apt-get install protobuf-compiler)")
 	}
 	file := filepath.Join(t.TempDir(), "set.binpb")
-	out, err := exec.Command(protoc, "-Ikarov/plugin/v1=v1", "-o", file, "karov/plugin/v1/base.proto",
-		"karov/plugin/v1/channel.proto", "karov/plugin/v1/host.proto").CombinedOutput()
+	args := []string{"-Ikarov/plugin/v1=v1", "-o", file}
+	for _, f := range contract().File {
+		args = append(args, f.GetName())
+	}
+	out, err := exec.Command(protoc, args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("protoc: %v\n%s", err, out)
 	}

@@ -23,7 +23,7 @@ import (
 // The contract's version, and its limits.
 const (
 	APIMajor = 1
-	APIMinor = 0
+	APIMinor = 1
 
 	MaxMessage = 4 << 20   // bytes of one gRPC message
 	ChunkSize  = 256 << 10 // bytes of one chunk of a stream
@@ -34,6 +34,7 @@ const (
 	EnvCookie     = "KAROV_PLUGIN"
 	EnvLifeFD     = "KAROV_LIFE_FD"
 	EnvHostSocket = "KAROV_HOST_SOCKET"
+	EnvEgress     = "KAROV_EGRESS_SOCKET"
 	EnvSocketDir  = "PLUGIN_UNIX_SOCKET_DIR"
 	EnvProtocols  = "PLUGIN_PROTOCOL_VERSIONS"
 
@@ -41,8 +42,28 @@ const (
 	Cookie = "karov.plugin.v1"
 )
 
-// ServiceChannel is the full name of the service Channel, as Info lists it.
-const ServiceChannel = "karov.plugin.v1.Channel"
+// The full names of the services that a plugin may serve, as Info lists them.
+const (
+	ServiceChannel   = "karov.plugin.v1.Channel"
+	ServiceHooks     = "karov.plugin.v1.Hooks"
+	ServiceActions   = "karov.plugin.v1.Actions"
+	ServiceJobs      = "karov.plugin.v1.Jobs"
+	ServiceMigration = "karov.plugin.v1.Migration"
+	ServiceImport    = "karov.plugin.v1.Import"
+	ServiceViews     = "karov.plugin.v1.Views"
+	ServiceHTTP      = "karov.plugin.v1.HTTP"
+)
+
+// CallKey is the metadata that stands for the person for whom Karov calls; a plugin sends it back with its own calls.
+const CallKey = "karov-call"
+
+// CapabilityHealth is a plugin's that streams its health.
+const CapabilityHealth = "health"
+
+// Capabilities are what this Karov can do beyond the contract of version 1.0.
+func Capabilities() []string {
+	return []string{"records", "kv", "blobs", "secrets", "office", "egress", "hooks", "actions", "jobs", "views", "http", "import", "migration"}
+}
 
 // HealthService is the name under which a plugin answers a health check.
 const HealthService = goplugin.GRPCServiceName

@@ -11,6 +11,8 @@
 //   KAROV_HOST_SOCKET        path of the unix socket on which Karov serves the service Host
 //   PLUGIN_UNIX_SOCKET_DIR   folder in which the plugin makes its own unix socket, under any name
 //   PLUGIN_PROTOCOL_VERSIONS "1"
+//   KAROV_EGRESS_SOCKET      path of the unix socket of the way out (since 1.1): an HTTP/1.1 proxy that takes CONNECT
+//                            host:port with "Proxy-Authorization: Bearer <token>". There is no other way to the network
 //   HOME, TMPDIR             the plugin's own folder, which is also its working directory
 //   TZ, LANG, SSL_CERT_FILE, SSL_CERT_DIR  as they stand for Karov, where they are set
 //
@@ -132,8 +134,9 @@ func (Kind) EnumDescriptor() ([]byte, []int) {
 type InfoRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	HostVersion string                 `protobuf:"bytes,1,opt,name=host_version,json=hostVersion,proto3" json:"host_version,omitempty"` // version of Karov, for a log
-	Api         string                 `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`                                    // "1.0": the contract that Karov speaks
-	// What this Karov can do beyond the plain contract, by name. Empty in 1.0.
+	Api         string                 `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`                                    // "1.1": the contract that Karov speaks
+	// What this Karov can do beyond the contract of version 1.0, by name:
+	// records, kv, blobs, secrets, office, egress, hooks, actions, jobs, views, http, import, migration.
 	Capabilities  []string `protobuf:"bytes,3,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -198,7 +201,7 @@ type InfoResponse struct {
 	Api     string                 `protobuf:"bytes,3,opt,name=api,proto3" json:"api,omitempty"`         // "1.0": the contract that the plugin was built for
 	// Optional services that the plugin serves, by full name: "karov.plugin.v1.Channel".
 	Services []string `protobuf:"bytes,4,rep,name=services,proto3" json:"services,omitempty"`
-	// What this plugin can do beyond the plain contract, by name. Empty in 1.0.
+	// What this plugin can do beyond the contract of version 1.0, by name: "health".
 	Capabilities  []string `protobuf:"bytes,5,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -572,6 +575,128 @@ func (*ShutdownResponse) Descriptor() ([]byte, []int) {
 	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{8}
 }
 
+// HealthRequest is empty.
+type HealthRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealthRequest) Reset() {
+	*x = HealthRequest{}
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthRequest) ProtoMessage() {}
+
+func (x *HealthRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
+func (*HealthRequest) Descriptor() ([]byte, []int) {
+	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{9}
+}
+
+// HealthResponse says how the plugin is. Accounts of channels are told by Host.Report.
+type HealthResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ok            bool                   `protobuf:"varint,1,opt,name=ok,proto3" json:"ok,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"` // names a sentence where it is not ok
+	Params        map[string]string      `protobuf:"bytes,3,rep,name=params,proto3" json:"params,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Detail        string                 `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	Goroutines    int64                  `protobuf:"varint,5,opt,name=goroutines,proto3" json:"goroutines,omitempty"` // or threads, or tasks: how much is under way
+	Heap          int64                  `protobuf:"varint,6,opt,name=heap,proto3" json:"heap,omitempty"`             // bytes in use
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealthResponse) Reset() {
+	*x = HealthResponse{}
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthResponse) ProtoMessage() {}
+
+func (x *HealthResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
+func (*HealthResponse) Descriptor() ([]byte, []int) {
+	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *HealthResponse) GetOk() bool {
+	if x != nil {
+		return x.Ok
+	}
+	return false
+}
+
+func (x *HealthResponse) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *HealthResponse) GetParams() map[string]string {
+	if x != nil {
+		return x.Params
+	}
+	return nil
+}
+
+func (x *HealthResponse) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *HealthResponse) GetGoroutines() int64 {
+	if x != nil {
+		return x.Goroutines
+	}
+	return 0
+}
+
+func (x *HealthResponse) GetHeap() int64 {
+	if x != nil {
+		return x.Heap
+	}
+	return 0
+}
+
 // Fault is the detail of a gRPC status. Without it the code decides:
 //
 //	INVALID_ARGUMENT INVALID       NOT_FOUND NOT_FOUND         ABORTED CONFLICT
@@ -590,7 +715,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[9]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -602,7 +727,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[9]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -615,7 +740,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{9}
+	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Fault) GetKind() Kind {
@@ -665,7 +790,7 @@ type Fault_Field struct {
 
 func (x *Fault_Field) Reset() {
 	*x = Fault_Field{}
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[11]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -677,7 +802,7 @@ func (x *Fault_Field) String() string {
 func (*Fault_Field) ProtoMessage() {}
 
 func (x *Fault_Field) ProtoReflect() protoreflect.Message {
-	mi := &file_karov_plugin_v1_base_proto_msgTypes[11]
+	mi := &file_karov_plugin_v1_base_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -690,7 +815,7 @@ func (x *Fault_Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault_Field.ProtoReflect.Descriptor instead.
 func (*Fault_Field) Descriptor() ([]byte, []int) {
-	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{9, 0}
+	return file_karov_plugin_v1_base_proto_rawDescGZIP(), []int{11, 0}
 }
 
 func (x *Fault_Field) GetName() string {
@@ -743,7 +868,20 @@ const file_karov_plugin_v1_base_proto_rawDesc = "" +
 	"\x06within\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x06within\"\x0f\n" +
 	"\rDrainResponse\"\x11\n" +
 	"\x0fShutdownRequest\"\x12\n" +
-	"\x10ShutdownResponse\"\xb6\x03\n" +
+	"\x10ShutdownResponse\"\x0f\n" +
+	"\rHealthRequest\"\xfe\x01\n" +
+	"\x0eHealthResponse\x12\x0e\n" +
+	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12C\n" +
+	"\x06params\x18\x03 \x03(\v2+.karov.plugin.v1.HealthResponse.ParamsEntryR\x06params\x12\x16\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\x12\x1e\n" +
+	"\n" +
+	"goroutines\x18\x05 \x01(\x03R\n" +
+	"goroutines\x12\x12\n" +
+	"\x04heap\x18\x06 \x01(\x03R\x04heap\x1a9\n" +
+	"\vParamsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb6\x03\n" +
 	"\x05Fault\x12)\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x15.karov.plugin.v1.KindR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12:\n" +
@@ -770,12 +908,13 @@ const file_karov_plugin_v1_base_proto_rawDesc = "" +
 	"\x10KIND_UNAVAILABLE\x10\x06\x12\x18\n" +
 	"\x14KIND_UNAUTHENTICATED\x10\a\x12\x12\n" +
 	"\x0eKIND_TOO_LARGE\x10\b\x12\x11\n" +
-	"\rKIND_TOO_MANY\x10\t2\xb8\x02\n" +
+	"\rKIND_TOO_MANY\x10\t2\x85\x03\n" +
 	"\x04Base\x12C\n" +
 	"\x04Info\x12\x1c.karov.plugin.v1.InfoRequest\x1a\x1d.karov.plugin.v1.InfoResponse\x12R\n" +
 	"\tConfigure\x12!.karov.plugin.v1.ConfigureRequest\x1a\".karov.plugin.v1.ConfigureResponse\x12F\n" +
 	"\x05Drain\x12\x1d.karov.plugin.v1.DrainRequest\x1a\x1e.karov.plugin.v1.DrainResponse\x12O\n" +
-	"\bShutdown\x12 .karov.plugin.v1.ShutdownRequest\x1a!.karov.plugin.v1.ShutdownResponseB3Z1github.com/karov-crm/karov/plugins/wire/v1;wirev1b\x06proto3"
+	"\bShutdown\x12 .karov.plugin.v1.ShutdownRequest\x1a!.karov.plugin.v1.ShutdownResponse\x12K\n" +
+	"\x06Health\x12\x1e.karov.plugin.v1.HealthRequest\x1a\x1f.karov.plugin.v1.HealthResponse0\x01B3Z1github.com/karov-crm/karov/plugins/wire/v1;wirev1b\x06proto3"
 
 var (
 	file_karov_plugin_v1_base_proto_rawDescOnce sync.Once
@@ -790,7 +929,7 @@ func file_karov_plugin_v1_base_proto_rawDescGZIP() []byte {
 }
 
 var file_karov_plugin_v1_base_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_karov_plugin_v1_base_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_karov_plugin_v1_base_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_karov_plugin_v1_base_proto_goTypes = []any{
 	(Kind)(0),                   // 0: karov.plugin.v1.Kind
 	(*InfoRequest)(nil),         // 1: karov.plugin.v1.InfoRequest
@@ -802,34 +941,40 @@ var file_karov_plugin_v1_base_proto_goTypes = []any{
 	(*DrainResponse)(nil),       // 7: karov.plugin.v1.DrainResponse
 	(*ShutdownRequest)(nil),     // 8: karov.plugin.v1.ShutdownRequest
 	(*ShutdownResponse)(nil),    // 9: karov.plugin.v1.ShutdownResponse
-	(*Fault)(nil),               // 10: karov.plugin.v1.Fault
-	nil,                         // 11: karov.plugin.v1.ConfigureRequest.ValuesEntry
-	(*Fault_Field)(nil),         // 12: karov.plugin.v1.Fault.Field
-	nil,                         // 13: karov.plugin.v1.Fault.ParamsEntry
-	nil,                         // 14: karov.plugin.v1.Fault.Field.ParamsEntry
-	(*durationpb.Duration)(nil), // 15: google.protobuf.Duration
+	(*HealthRequest)(nil),       // 10: karov.plugin.v1.HealthRequest
+	(*HealthResponse)(nil),      // 11: karov.plugin.v1.HealthResponse
+	(*Fault)(nil),               // 12: karov.plugin.v1.Fault
+	nil,                         // 13: karov.plugin.v1.ConfigureRequest.ValuesEntry
+	nil,                         // 14: karov.plugin.v1.HealthResponse.ParamsEntry
+	(*Fault_Field)(nil),         // 15: karov.plugin.v1.Fault.Field
+	nil,                         // 16: karov.plugin.v1.Fault.ParamsEntry
+	nil,                         // 17: karov.plugin.v1.Fault.Field.ParamsEntry
+	(*durationpb.Duration)(nil), // 18: google.protobuf.Duration
 }
 var file_karov_plugin_v1_base_proto_depIdxs = []int32{
-	11, // 0: karov.plugin.v1.ConfigureRequest.values:type_name -> karov.plugin.v1.ConfigureRequest.ValuesEntry
+	13, // 0: karov.plugin.v1.ConfigureRequest.values:type_name -> karov.plugin.v1.ConfigureRequest.ValuesEntry
 	5,  // 1: karov.plugin.v1.ConfigureResponse.accounts:type_name -> karov.plugin.v1.Account
-	15, // 2: karov.plugin.v1.DrainRequest.within:type_name -> google.protobuf.Duration
-	0,  // 3: karov.plugin.v1.Fault.kind:type_name -> karov.plugin.v1.Kind
-	13, // 4: karov.plugin.v1.Fault.params:type_name -> karov.plugin.v1.Fault.ParamsEntry
-	12, // 5: karov.plugin.v1.Fault.fields:type_name -> karov.plugin.v1.Fault.Field
-	14, // 6: karov.plugin.v1.Fault.Field.params:type_name -> karov.plugin.v1.Fault.Field.ParamsEntry
-	1,  // 7: karov.plugin.v1.Base.Info:input_type -> karov.plugin.v1.InfoRequest
-	3,  // 8: karov.plugin.v1.Base.Configure:input_type -> karov.plugin.v1.ConfigureRequest
-	6,  // 9: karov.plugin.v1.Base.Drain:input_type -> karov.plugin.v1.DrainRequest
-	8,  // 10: karov.plugin.v1.Base.Shutdown:input_type -> karov.plugin.v1.ShutdownRequest
-	2,  // 11: karov.plugin.v1.Base.Info:output_type -> karov.plugin.v1.InfoResponse
-	4,  // 12: karov.plugin.v1.Base.Configure:output_type -> karov.plugin.v1.ConfigureResponse
-	7,  // 13: karov.plugin.v1.Base.Drain:output_type -> karov.plugin.v1.DrainResponse
-	9,  // 14: karov.plugin.v1.Base.Shutdown:output_type -> karov.plugin.v1.ShutdownResponse
-	11, // [11:15] is the sub-list for method output_type
-	7,  // [7:11] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	18, // 2: karov.plugin.v1.DrainRequest.within:type_name -> google.protobuf.Duration
+	14, // 3: karov.plugin.v1.HealthResponse.params:type_name -> karov.plugin.v1.HealthResponse.ParamsEntry
+	0,  // 4: karov.plugin.v1.Fault.kind:type_name -> karov.plugin.v1.Kind
+	16, // 5: karov.plugin.v1.Fault.params:type_name -> karov.plugin.v1.Fault.ParamsEntry
+	15, // 6: karov.plugin.v1.Fault.fields:type_name -> karov.plugin.v1.Fault.Field
+	17, // 7: karov.plugin.v1.Fault.Field.params:type_name -> karov.plugin.v1.Fault.Field.ParamsEntry
+	1,  // 8: karov.plugin.v1.Base.Info:input_type -> karov.plugin.v1.InfoRequest
+	3,  // 9: karov.plugin.v1.Base.Configure:input_type -> karov.plugin.v1.ConfigureRequest
+	6,  // 10: karov.plugin.v1.Base.Drain:input_type -> karov.plugin.v1.DrainRequest
+	8,  // 11: karov.plugin.v1.Base.Shutdown:input_type -> karov.plugin.v1.ShutdownRequest
+	10, // 12: karov.plugin.v1.Base.Health:input_type -> karov.plugin.v1.HealthRequest
+	2,  // 13: karov.plugin.v1.Base.Info:output_type -> karov.plugin.v1.InfoResponse
+	4,  // 14: karov.plugin.v1.Base.Configure:output_type -> karov.plugin.v1.ConfigureResponse
+	7,  // 15: karov.plugin.v1.Base.Drain:output_type -> karov.plugin.v1.DrainResponse
+	9,  // 16: karov.plugin.v1.Base.Shutdown:output_type -> karov.plugin.v1.ShutdownResponse
+	11, // 17: karov.plugin.v1.Base.Health:output_type -> karov.plugin.v1.HealthResponse
+	13, // [13:18] is the sub-list for method output_type
+	8,  // [8:13] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_karov_plugin_v1_base_proto_init() }
@@ -843,7 +988,7 @@ func file_karov_plugin_v1_base_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karov_plugin_v1_base_proto_rawDesc), len(file_karov_plugin_v1_base_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

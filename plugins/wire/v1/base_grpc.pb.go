@@ -11,6 +11,8 @@
 //   KAROV_HOST_SOCKET        path of the unix socket on which Karov serves the service Host
 //   PLUGIN_UNIX_SOCKET_DIR   folder in which the plugin makes its own unix socket, under any name
 //   PLUGIN_PROTOCOL_VERSIONS "1"
+//   KAROV_EGRESS_SOCKET      path of the unix socket of the way out (since 1.1): an HTTP/1.1 proxy that takes CONNECT
+//                            host:port with "Proxy-Authorization: Bearer <token>". There is no other way to the network
 //   HOME, TMPDIR             the plugin's own folder, which is also its working directory
 //   TZ, LANG, SSL_CERT_FILE, SSL_CERT_DIR  as they stand for Karov, where they are set
 //
@@ -58,6 +60,7 @@ const (
 	Base_Configure_FullMethodName = "/karov.plugin.v1.Base/Configure"
 	Base_Drain_FullMethodName     = "/karov.plugin.v1.Base/Drain"
 	Base_Shutdown_FullMethodName  = "/karov.plugin.v1.Base/Shutdown"
+	Base_Health_FullMethodName    = "/karov.plugin.v1.Base/Health"
 )
 
 // BaseClient is the client API for Base service.
@@ -78,6 +81,10 @@ type BaseClient interface {
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
 	// Shutdown asks the plugin to exit. A plugin that stays is killed a moment later.
 	Shutdown(ctx context.Context, in *ShutdownRequest, opts ...grpc.CallOption) (*ShutdownResponse, error)
+	// Health streams how the plugin is: at once, at each change, and at least every 10 seconds. A stream that is silent for
+	// 30 seconds counts as a plugin that hangs. Since 1.1 (capability "health"); a plugin that does not have it is asked by
+	// grpc.health.v1.
+	Health(ctx context.Context, in *HealthRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[HealthResponse], error)
 }
 
 type baseClient struct {
@@ -128,6 +135,25 @@ func (c *baseClient) Shutdown(ctx context.Context, in *ShutdownRequest, opts ...
 	return out, nil
 }
 
+func (c *baseClient) Health(ctx context.Context, in *HealthRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[HealthResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Base_ServiceDesc.Streams[0], Base_Health_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[HealthRequest, HealthResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Base_HealthClient = grpc.ServerStreamingClient[HealthResponse]
+
 // BaseServer is the server API for Base service.
 // All implementations must embed UnimplementedBaseServer
 // for forward compatibility.
@@ -146,6 +172,10 @@ type BaseServer interface {
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
 	// Shutdown asks the plugin to exit. A plugin that stays is killed a moment later.
 	Shutdown(context.Context, *ShutdownRequest) (*ShutdownResponse, error)
+	// Health streams how the plugin is: at once, at each change, and at least every 10 seconds. A stream that is silent for
+	// 30 seconds counts as a plugin that hangs. Since 1.1 (capability "health"); a plugin that does not have it is asked by
+	// grpc.health.v1.
+	Health(*HealthRequest, grpc.ServerStreamingServer[HealthResponse]) error
 	mustEmbedUnimplementedBaseServer()
 }
 
@@ -167,6 +197,9 @@ func (UnimplementedBaseServer) Drain(context.Context, *DrainRequest) (*DrainResp
 }
 func (UnimplementedBaseServer) Shutdown(context.Context, *ShutdownRequest) (*ShutdownResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Shutdown not implemented")
+}
+func (UnimplementedBaseServer) Health(*HealthRequest, grpc.ServerStreamingServer[HealthResponse]) error {
+	return status.Error(codes.Unimplemented, "method Health not implemented")
 }
 func (UnimplementedBaseServer) mustEmbedUnimplementedBaseServer() {}
 func (UnimplementedBaseServer) testEmbeddedByValue()              {}
@@ -261,6 +294,17 @@ func _Base_Shutdown_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Base_Health_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(HealthRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(BaseServer).Health(m, &grpc.GenericServerStream[HealthRequest, HealthResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Base_HealthServer = grpc.ServerStreamingServer[HealthResponse]
+
 // Base_ServiceDesc is the grpc.ServiceDesc for Base service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -285,6 +329,12 @@ var Base_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Base_Shutdown_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Health",
+			Handler:       _Base_Health_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "karov/plugin/v1/base.proto",
 }

@@ -81,6 +81,136 @@ func (Part) EnumDescriptor() ([]byte, []int) {
 	return file_karov_plugin_v1_channel_proto_rawDescGZIP(), []int{0}
 }
 
+// AbilityRequest names an account.
+type AbilityRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Channel       string                 `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	Account       string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AbilityRequest) Reset() {
+	*x = AbilityRequest{}
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbilityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbilityRequest) ProtoMessage() {}
+
+func (x *AbilityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbilityRequest.ProtoReflect.Descriptor instead.
+func (*AbilityRequest) Descriptor() ([]byte, []int) {
+	return file_karov_plugin_v1_channel_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *AbilityRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *AbilityRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+// AbilityResponse says what a message may be.
+type AbilityResponse struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	MaxText        int32                  `protobuf:"varint,1,opt,name=max_text,json=maxText,proto3" json:"max_text,omitempty"`                      // characters, 0 for no limit
+	MaxAttachment  int64                  `protobuf:"varint,2,opt,name=max_attachment,json=maxAttachment,proto3" json:"max_attachment,omitempty"`    // bytes, 0 for no limit
+	MaxAttachments int32                  `protobuf:"varint,3,opt,name=max_attachments,json=maxAttachments,proto3" json:"max_attachments,omitempty"` // -1 for none at all, 0 for no limit
+	Begins         bool                   `protobuf:"varint,4,opt,name=begins,proto3" json:"begins,omitempty"`                                       // the office may write first
+	ReplyWindow    int64                  `protobuf:"varint,5,opt,name=reply_window,json=replyWindow,proto3" json:"reply_window,omitempty"`          // seconds after the customer's last message in which the office may answer; 0 for ever
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *AbilityResponse) Reset() {
+	*x = AbilityResponse{}
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbilityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbilityResponse) ProtoMessage() {}
+
+func (x *AbilityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbilityResponse.ProtoReflect.Descriptor instead.
+func (*AbilityResponse) Descriptor() ([]byte, []int) {
+	return file_karov_plugin_v1_channel_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *AbilityResponse) GetMaxText() int32 {
+	if x != nil {
+		return x.MaxText
+	}
+	return 0
+}
+
+func (x *AbilityResponse) GetMaxAttachment() int64 {
+	if x != nil {
+		return x.MaxAttachment
+	}
+	return 0
+}
+
+func (x *AbilityResponse) GetMaxAttachments() int32 {
+	if x != nil {
+		return x.MaxAttachments
+	}
+	return 0
+}
+
+func (x *AbilityResponse) GetBegins() bool {
+	if x != nil {
+		return x.Begins
+	}
+	return false
+}
+
+func (x *AbilityResponse) GetReplyWindow() int64 {
+	if x != nil {
+		return x.ReplyWindow
+	}
+	return 0
+}
+
 // Party is one end of a message.
 type Party struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -92,7 +222,7 @@ type Party struct {
 
 func (x *Party) Reset() {
 	*x = Party{}
-	mi := &file_karov_plugin_v1_channel_proto_msgTypes[0]
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -104,7 +234,7 @@ func (x *Party) String() string {
 func (*Party) ProtoMessage() {}
 
 func (x *Party) ProtoReflect() protoreflect.Message {
-	mi := &file_karov_plugin_v1_channel_proto_msgTypes[0]
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -117,7 +247,7 @@ func (x *Party) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Party.ProtoReflect.Descriptor instead.
 func (*Party) Descriptor() ([]byte, []int) {
-	return file_karov_plugin_v1_channel_proto_rawDescGZIP(), []int{0}
+	return file_karov_plugin_v1_channel_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Party) GetHandle() string {
@@ -148,7 +278,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_karov_plugin_v1_channel_proto_msgTypes[1]
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -160,7 +290,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_karov_plugin_v1_channel_proto_msgTypes[1]
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -173,7 +303,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_karov_plugin_v1_channel_proto_rawDescGZIP(), []int{1}
+	return file_karov_plugin_v1_channel_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *File) GetName() string {
@@ -230,7 +360,7 @@ type SendRequest struct {
 
 func (x *SendRequest) Reset() {
 	*x = SendRequest{}
-	mi := &file_karov_plugin_v1_channel_proto_msgTypes[2]
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -242,7 +372,7 @@ func (x *SendRequest) String() string {
 func (*SendRequest) ProtoMessage() {}
 
 func (x *SendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karov_plugin_v1_channel_proto_msgTypes[2]
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -255,7 +385,7 @@ func (x *SendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendRequest.ProtoReflect.Descriptor instead.
 func (*SendRequest) Descriptor() ([]byte, []int) {
-	return file_karov_plugin_v1_channel_proto_rawDescGZIP(), []int{2}
+	return file_karov_plugin_v1_channel_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SendRequest) GetIdempotencyKey() string {
@@ -339,7 +469,7 @@ type SendResponse struct {
 
 func (x *SendResponse) Reset() {
 	*x = SendResponse{}
-	mi := &file_karov_plugin_v1_channel_proto_msgTypes[3]
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -351,7 +481,7 @@ func (x *SendResponse) String() string {
 func (*SendResponse) ProtoMessage() {}
 
 func (x *SendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karov_plugin_v1_channel_proto_msgTypes[3]
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -364,7 +494,7 @@ func (x *SendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendResponse.ProtoReflect.Descriptor instead.
 func (*SendResponse) Descriptor() ([]byte, []int) {
-	return file_karov_plugin_v1_channel_proto_rawDescGZIP(), []int{3}
+	return file_karov_plugin_v1_channel_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SendResponse) GetExternalId() string {
@@ -405,7 +535,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_karov_plugin_v1_channel_proto_msgTypes[4]
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +547,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_karov_plugin_v1_channel_proto_msgTypes[4]
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +560,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_karov_plugin_v1_channel_proto_rawDescGZIP(), []int{4}
+	return file_karov_plugin_v1_channel_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Message) GetChannel() string {
@@ -552,7 +682,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_karov_plugin_v1_channel_proto_msgTypes[5]
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +694,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_karov_plugin_v1_channel_proto_msgTypes[5]
+	mi := &file_karov_plugin_v1_channel_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +707,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_karov_plugin_v1_channel_proto_rawDescGZIP(), []int{5}
+	return file_karov_plugin_v1_channel_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Chunk) GetPart() Part {
@@ -605,7 +735,16 @@ var File_karov_plugin_v1_channel_proto protoreflect.FileDescriptor
 
 const file_karov_plugin_v1_channel_proto_rawDesc = "" +
 	"\n" +
-	"\x1dkarov/plugin/v1/channel.proto\x12\x0fkarov.plugin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"3\n" +
+	"\x1dkarov/plugin/v1/channel.proto\x12\x0fkarov.plugin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n" +
+	"\x0eAbilityRequest\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\"\xb7\x01\n" +
+	"\x0fAbilityResponse\x12\x19\n" +
+	"\bmax_text\x18\x01 \x01(\x05R\amaxText\x12%\n" +
+	"\x0emax_attachment\x18\x02 \x01(\x03R\rmaxAttachment\x12'\n" +
+	"\x0fmax_attachments\x18\x03 \x01(\x05R\x0emaxAttachments\x12\x16\n" +
+	"\x06begins\x18\x04 \x01(\bR\x06begins\x12!\n" +
+	"\freply_window\x18\x05 \x01(\x03R\vreplyWindow\"3\n" +
 	"\x05Party\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\tR\x06handle\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"r\n" +
@@ -663,9 +802,10 @@ const file_karov_plugin_v1_channel_proto_rawDesc = "" +
 	"\bPART_RAW\x10\x01\x12\r\n" +
 	"\tPART_TEXT\x10\x02\x12\r\n" +
 	"\tPART_HTML\x10\x03\x12\x13\n" +
-	"\x0fPART_ATTACHMENT\x10\x042N\n" +
+	"\x0fPART_ATTACHMENT\x10\x042\x9c\x01\n" +
 	"\aChannel\x12C\n" +
-	"\x04Send\x12\x1c.karov.plugin.v1.SendRequest\x1a\x1d.karov.plugin.v1.SendResponseB3Z1github.com/karov-crm/karov/plugins/wire/v1;wirev1b\x06proto3"
+	"\x04Send\x12\x1c.karov.plugin.v1.SendRequest\x1a\x1d.karov.plugin.v1.SendResponse\x12L\n" +
+	"\aAbility\x12\x1f.karov.plugin.v1.AbilityRequest\x1a .karov.plugin.v1.AbilityResponseB3Z1github.com/karov-crm/karov/plugins/wire/v1;wirev1b\x06proto3"
 
 var (
 	file_karov_plugin_v1_channel_proto_rawDescOnce sync.Once
@@ -680,32 +820,36 @@ func file_karov_plugin_v1_channel_proto_rawDescGZIP() []byte {
 }
 
 var file_karov_plugin_v1_channel_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_karov_plugin_v1_channel_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_karov_plugin_v1_channel_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_karov_plugin_v1_channel_proto_goTypes = []any{
 	(Part)(0),                     // 0: karov.plugin.v1.Part
-	(*Party)(nil),                 // 1: karov.plugin.v1.Party
-	(*File)(nil),                  // 2: karov.plugin.v1.File
-	(*SendRequest)(nil),           // 3: karov.plugin.v1.SendRequest
-	(*SendResponse)(nil),          // 4: karov.plugin.v1.SendResponse
-	(*Message)(nil),               // 5: karov.plugin.v1.Message
-	(*Chunk)(nil),                 // 6: karov.plugin.v1.Chunk
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*AbilityRequest)(nil),        // 1: karov.plugin.v1.AbilityRequest
+	(*AbilityResponse)(nil),       // 2: karov.plugin.v1.AbilityResponse
+	(*Party)(nil),                 // 3: karov.plugin.v1.Party
+	(*File)(nil),                  // 4: karov.plugin.v1.File
+	(*SendRequest)(nil),           // 5: karov.plugin.v1.SendRequest
+	(*SendResponse)(nil),          // 6: karov.plugin.v1.SendResponse
+	(*Message)(nil),               // 7: karov.plugin.v1.Message
+	(*Chunk)(nil),                 // 8: karov.plugin.v1.Chunk
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_karov_plugin_v1_channel_proto_depIdxs = []int32{
-	1,  // 0: karov.plugin.v1.SendRequest.to:type_name -> karov.plugin.v1.Party
-	2,  // 1: karov.plugin.v1.SendRequest.attachments:type_name -> karov.plugin.v1.File
-	7,  // 2: karov.plugin.v1.SendResponse.at:type_name -> google.protobuf.Timestamp
-	1,  // 3: karov.plugin.v1.Message.from:type_name -> karov.plugin.v1.Party
-	1,  // 4: karov.plugin.v1.Message.to:type_name -> karov.plugin.v1.Party
-	1,  // 5: karov.plugin.v1.Message.cc:type_name -> karov.plugin.v1.Party
-	7,  // 6: karov.plugin.v1.Message.sent_at:type_name -> google.protobuf.Timestamp
-	2,  // 7: karov.plugin.v1.Message.raw:type_name -> karov.plugin.v1.File
-	2,  // 8: karov.plugin.v1.Message.attachments:type_name -> karov.plugin.v1.File
+	3,  // 0: karov.plugin.v1.SendRequest.to:type_name -> karov.plugin.v1.Party
+	4,  // 1: karov.plugin.v1.SendRequest.attachments:type_name -> karov.plugin.v1.File
+	9,  // 2: karov.plugin.v1.SendResponse.at:type_name -> google.protobuf.Timestamp
+	3,  // 3: karov.plugin.v1.Message.from:type_name -> karov.plugin.v1.Party
+	3,  // 4: karov.plugin.v1.Message.to:type_name -> karov.plugin.v1.Party
+	3,  // 5: karov.plugin.v1.Message.cc:type_name -> karov.plugin.v1.Party
+	9,  // 6: karov.plugin.v1.Message.sent_at:type_name -> google.protobuf.Timestamp
+	4,  // 7: karov.plugin.v1.Message.raw:type_name -> karov.plugin.v1.File
+	4,  // 8: karov.plugin.v1.Message.attachments:type_name -> karov.plugin.v1.File
 	0,  // 9: karov.plugin.v1.Chunk.part:type_name -> karov.plugin.v1.Part
-	3,  // 10: karov.plugin.v1.Channel.Send:input_type -> karov.plugin.v1.SendRequest
-	4,  // 11: karov.plugin.v1.Channel.Send:output_type -> karov.plugin.v1.SendResponse
-	11, // [11:12] is the sub-list for method output_type
-	10, // [10:11] is the sub-list for method input_type
+	5,  // 10: karov.plugin.v1.Channel.Send:input_type -> karov.plugin.v1.SendRequest
+	1,  // 11: karov.plugin.v1.Channel.Ability:input_type -> karov.plugin.v1.AbilityRequest
+	6,  // 12: karov.plugin.v1.Channel.Send:output_type -> karov.plugin.v1.SendResponse
+	2,  // 13: karov.plugin.v1.Channel.Ability:output_type -> karov.plugin.v1.AbilityResponse
+	12, // [12:14] is the sub-list for method output_type
+	10, // [10:12] is the sub-list for method input_type
 	10, // [10:10] is the sub-list for extension type_name
 	10, // [10:10] is the sub-list for extension extendee
 	0,  // [0:10] is the sub-list for field type_name
@@ -722,7 +866,7 @@ func file_karov_plugin_v1_channel_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karov_plugin_v1_channel_proto_rawDesc), len(file_karov_plugin_v1_channel_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

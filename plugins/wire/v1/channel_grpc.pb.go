@@ -22,7 +22,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Channel_Send_FullMethodName = "/karov.plugin.v1.Channel/Send"
+	Channel_Send_FullMethodName    = "/karov.plugin.v1.Channel/Send"
+	Channel_Ability_FullMethodName = "/karov.plugin.v1.Channel/Ability"
 )
 
 // ChannelClient is the client API for Channel service.
@@ -36,6 +37,9 @@ type ChannelClient interface {
 	// idempotency_key, when nobody knows what became of the first attempt, and several messages may be sent at once.
 	// INVALID, FORBIDDEN, NOT_FOUND and TOO_LARGE are final; everything else is tried again later.
 	Send(ctx context.Context, in *SendRequest, opts ...grpc.CallOption) (*SendResponse, error)
+	// Ability says what the channel can do, per account. Asked after each Configure; a plugin without it (UNIMPLEMENTED) can
+	// do everything without a limit. Since 1.1.
+	Ability(ctx context.Context, in *AbilityRequest, opts ...grpc.CallOption) (*AbilityResponse, error)
 }
 
 type channelClient struct {
@@ -56,6 +60,16 @@ func (c *channelClient) Send(ctx context.Context, in *SendRequest, opts ...grpc.
 	return out, nil
 }
 
+func (c *channelClient) Ability(ctx context.Context, in *AbilityRequest, opts ...grpc.CallOption) (*AbilityResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AbilityResponse)
+	err := c.cc.Invoke(ctx, Channel_Ability_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ChannelServer is the server API for Channel service.
 // All implementations must embed UnimplementedChannelServer
 // for forward compatibility.
@@ -67,6 +81,9 @@ type ChannelServer interface {
 	// idempotency_key, when nobody knows what became of the first attempt, and several messages may be sent at once.
 	// INVALID, FORBIDDEN, NOT_FOUND and TOO_LARGE are final; everything else is tried again later.
 	Send(context.Context, *SendRequest) (*SendResponse, error)
+	// Ability says what the channel can do, per account. Asked after each Configure; a plugin without it (UNIMPLEMENTED) can
+	// do everything without a limit. Since 1.1.
+	Ability(context.Context, *AbilityRequest) (*AbilityResponse, error)
 	mustEmbedUnimplementedChannelServer()
 }
 
@@ -79,6 +96,9 @@ type UnimplementedChannelServer struct{}
 
 func (UnimplementedChannelServer) Send(context.Context, *SendRequest) (*SendResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Send not implemented")
+}
+func (UnimplementedChannelServer) Ability(context.Context, *AbilityRequest) (*AbilityResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Ability not implemented")
 }
 func (UnimplementedChannelServer) mustEmbedUnimplementedChannelServer() {}
 func (UnimplementedChannelServer) testEmbeddedByValue()                 {}
@@ -119,6 +139,24 @@ func _Channel_Send_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Channel_Ability_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AbilityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ChannelServer).Ability(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Channel_Ability_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ChannelServer).Ability(ctx, req.(*AbilityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Channel_ServiceDesc is the grpc.ServiceDesc for Channel service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -129,6 +167,10 @@ var Channel_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Send",
 			Handler:    _Channel_Send_Handler,
+		},
+		{
+			MethodName: "Ability",
+			Handler:    _Channel_Ability_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -33,7 +33,8 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Host is Karov as a plugin sees it. The caller is known by its connection.
+// Host is Karov as a channel sees it. The caller is known by its connection. On the same socket Karov serves Records
+// (records.proto), KV, Blobs, Secrets and Office (store.proto).
 type HostClient interface {
 	// Receive hands over one message: the head first, then chunks; the plugin then closes its side of the stream. The
 	// answer comes when the message, its files and its cursor are durable: only then may the plugin acknowledge it to
@@ -138,7 +139,8 @@ func (c *hostClient) Log(ctx context.Context, in *LogRequest, opts ...grpc.CallO
 // All implementations must embed UnimplementedHostServer
 // for forward compatibility.
 //
-// Host is Karov as a plugin sees it. The caller is known by its connection.
+// Host is Karov as a channel sees it. The caller is known by its connection. On the same socket Karov serves Records
+// (records.proto), KV, Blobs, Secrets and Office (store.proto).
 type HostServer interface {
 	// Receive hands over one message: the head first, then chunks; the plugin then closes its side of the stream. The
 	// answer comes when the message, its files and its cursor are durable: only then may the plugin acknowledge it to
