@@ -5,10 +5,10 @@
 // facts deal.moved, deal.won, deal.lost, deal.reopened, lead.moved and lead.converted, and those that record writes of
 // its entities.
 //
-// It promises that a deal or a lead stands in a stage of its own kind of pipeline, and moves by Move and MoveLead only,
-// so that when it was closed and how long it has stood in its stage is always right; that two who move one deal do not
-// overwrite each other; that a stage is not taken away from under what stands in it; and that a lead becomes a customer
-// and a deal in one transaction, once.
+// It promises that a deal or a lead stands in a stage of its own kind of pipeline, in the first where whoever made it
+// named none, and moves by Move and MoveLead only, so that when it was closed and how long it has stood in its stage is
+// always right; that two who move one deal do not overwrite each other; that a stage is not taken away from under what
+// stands in it; and that a lead becomes a customer and a deal in one transaction, once.
 //
 // It will not convert currencies: sums are by currency. It will not say what an offer costs or looks like.
 package deal
@@ -164,6 +164,9 @@ func New(p Parts) *Room {
 	r.book.Watch("stage", r.stageWritten)
 	r.book.Watch(Deals, r.dealWritten)
 	r.book.Watch(Leads, r.leadWritten)
+	for _, entity := range []string{Deals, Leads} {
+		r.book.Complete(entity, r.begin(entity))
+	}
 	return r
 }
 

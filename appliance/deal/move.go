@@ -32,11 +32,6 @@ func (r *Room) create(ctx context.Context, entity, key string, values record.Val
 	if _, given := values["owner"]; !given && isPerson(access.ActorFrom(ctx)) {
 		values["owner"] = access.ActorFrom(ctx).ID
 	}
-	if isEmpty(values["stage"]) {
-		if err := r.begin(ctx, entity, values); err != nil {
-			return record.ID{}, err
-		}
-	}
 	if key == "" {
 		rec, err := r.book.Create(ctx, entity, values)
 		return rec.ID, err
@@ -45,29 +40,32 @@ func (r *Room) create(ctx context.Context, entity, key string, values record.Val
 	return rec.ID, err
 }
 
-// begin puts the first stage of a pipeline into the values of a new lead or deal. A pipeline that cannot be read from
-// the values is left to record, which says so.
-func (r *Room) begin(ctx context.Context, entity string, values record.Values) error {
-	pipeline := record.ID{}
-	switch v := values["pipeline"].(type) {
-	case record.ID:
-		pipeline = v
-	case string:
-		if id, err := record.ParseID(v); err == nil {
-			pipeline = id
+// begin puts a new lead or deal that names no stage into the first one of its pipeline, or of the first pipeline. A
+// pipeline that cannot be read from the values is left to record, which says so.
+func (r *Room) begin(entity string) record.Fill {
+	return func(_ context.Context, tx store.Tx, values record.Values) (record.Values, error) {
+		if !isEmpty(values["stage"]) {
+			return nil, nil
 		}
-	}
-	return r.book.View(ctx, func(tx store.Tx) error {
+		pipeline := record.ID{}
+		switch v := values["pipeline"].(type) {
+		case record.ID:
+			pipeline = v
+		case string:
+			if id, err := record.ParseID(v); err == nil {
+				pipeline = id
+			}
+		}
 		s, err := r.first(tx, entity, pipeline)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		values["stage"] = s.ID
-		if entity == Deals {
-			values["pipeline"] = s.Pipeline
+		more := record.Values{"stage": s.ID}
+		if entity == Deals && isEmpty(values["pipeline"]) {
+			more["pipeline"] = s.Pipeline
 		}
-		return nil
-	})
+		return more, nil
+	}
 }
 
 // isPerson tells somebody with an account from a plugin and the appliance itself.

@@ -290,3 +290,41 @@ func TestTheTimelineTellsOfDeals(t *testing.T) {
 		}
 	}
 }
+
+// TestWhereWhatIsMadeAnywhereBegins: a deal or a lead that is made through the door of all records, as programs and
+// imports do, begins in the first stage as those of the room do; and what its maker names is his own to answer for.
+func TestWhereWhatIsMadeAnywhereBegins(t *testing.T) {
+	o := open(t)
+	owner := as(t, access.Owner)
+	dana, err := o.people.Create(owner, record.Values{"name": "Dana"})
+	must(t, err)
+	o.role("looker", nil, access.FieldRule{Entity: Deals, Field: "stage", Right: access.ReadOnly},
+		access.FieldRule{Entity: Deals, Field: "pipeline", Right: access.ReadOnly})
+	first := o.stages["New enquiry"]
+	for _, c := range []struct {
+		about  string
+		as     access.Role
+		entity string
+		values record.Values
+		stage  record.ID // zero where it is refused
+		key    string
+	}{
+		{"a deal", access.Owner, Deals, record.Values{"title": "x", "contact": dana.ID}, first.ID, ""},
+		{"a deal of a pipeline", access.Owner, Deals, record.Values{"title": "x", "contact": dana.ID, "pipeline": first.Pipeline.String()}, first.ID, ""},
+		{"a deal in a stage", access.Owner, Deals, record.Values{"title": "x", "contact": dana.ID, "pipeline": first.Pipeline, "stage": o.stages["Quote"].ID}, o.stages["Quote"].ID, ""},
+		{"a lead", access.Owner, Leads, record.Values{"name": "x"}, o.stages["lead New"].ID, ""},
+		{"a deal of who may not choose", "looker", Deals, record.Values{"title": "x", "contact": dana.ID}, first.ID, ""},
+		{"a stage of who may not choose", "looker", Deals, record.Values{"title": "x", "contact": dana.ID, "pipeline": first.Pipeline, "stage": first.ID}, record.ID{}, "pipeline field.read-only"},
+		{"a pipeline of who may not choose", "looker", Deals, record.Values{"title": "x", "contact": dana.ID, "pipeline": first.Pipeline}, record.ID{}, "pipeline field.read-only"},
+		{"a pipeline that is none", access.Owner, Deals, record.Values{"title": "x", "contact": dana.ID, "pipeline": "none"}, record.ID{}, "pipeline field.link"},
+		{"a pipeline of leads", access.Owner, Deals, record.Values{"title": "x", "contact": dana.ID, "pipeline": o.stages["lead New"].Pipeline}, record.ID{}, "stage deal.no-stage"},
+		{"a deal of nobody", access.Owner, Deals, record.Values{"title": "x"}, record.ID{}, "contact field.required"},
+		{"a deal by who may not", access.Viewer, Deals, record.Values{"title": "x", "contact": dana.ID}, record.ID{}, "access.forbidden"},
+	} {
+		r, err := o.book.Create(as(t, c.as), c.entity, c.values)
+		wantKey(t, c.about, err, c.key)
+		if got := r.Link("stage"); err == nil && got != c.stage {
+			t.Errorf("%s begins in %s, want %s", c.about, got, c.stage)
+		}
+	}
+}

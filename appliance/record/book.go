@@ -27,6 +27,10 @@ const (
 // anything itself, since the transaction may hold others' writes and go on.
 type Hook func(ctx context.Context, tx store.Tx, before, after Record) error
 
+// Fill says what a new record holds that its maker, who gave the values, did not have to say. What he gave it leaves as
+// it is: that is held against his rights, and what a Fill adds is not.
+type Fill func(ctx context.Context, tx store.Tx, values Values) (Values, error)
+
 // Describe says what a record can be found by. ok is false for one that lookup does not find.
 type Describe func(tx store.Tx, r Record) (doc search.Doc, ok bool)
 
@@ -43,6 +47,7 @@ type Book struct {
 	hooks    map[string][]Hook
 	any      []Hook
 	describe map[string]Describe
+	fills    map[string]Fill
 	wheres   sync.Map // whereKey -> *filter.Filter: conditions of roles, parsed
 	wake     chan struct{}
 }
@@ -64,7 +69,7 @@ func NewBook(p Parts) *Book {
 		p.Zone = time.UTC
 	}
 	b := &Book{db: p.DB, schema: p.Schema, gate: p.Gate, journal: p.Journal, now: p.Now, zone: p.Zone, week: p.Week,
-		hooks: map[string][]Hook{}, describe: map[string]Describe{}, wake: make(chan struct{}, 1)}
+		hooks: map[string][]Hook{}, describe: map[string]Describe{}, fills: map[string]Fill{}, wake: make(chan struct{}, 1)}
 	p.Schema.Watch(b.schemaWillChange)
 	return b
 }
@@ -74,6 +79,9 @@ func (b *Book) Watch(entity string, h Hook) { b.hooks[entity] = append(b.hooks[e
 
 // WatchAll adds a hook to every entity, also to those that are made later. It runs after the entity's own.
 func (b *Book) WatchAll(h Hook) { b.any = append(b.any, h) }
+
+// Complete says what new records of an entity are filled in with. It is called while the appliance is put together.
+func (b *Book) Complete(entity string, f Fill) { b.fills[entity] = f }
 
 // Lookup says how records of an entity are found by lookup. It is called while the appliance is put together.
 func (b *Book) Lookup(entity string, d Describe) { b.describe[entity] = d }

@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sort"
 
@@ -24,7 +25,7 @@ type Change struct {
 	Inside  bool              // the room asked for permission already, and may write closed fields
 	Quiet   bool              // of Inside and closed fields: nobody edits them, so the version and the moment stay
 
-	own string // the field that the book filled in itself: whose a new record is
+	own []string // the fields that the book filled in itself: whose a new record is, and what its room says of it
 }
 
 // Create makes a record. The fields of Values that the entity does not have, or that are closed, are Invalid.
@@ -55,7 +56,10 @@ func (b *Book) CreateTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 	if !fresh && tx.Bucket("record."+e.Name).Get(c.ID[:]) != nil {
 		return Record{}, fault.New(fault.Conflict, "record.exists", "id", c.ID.String())
 	}
-	c = b.ownNew(ctx, e, c)
+	c, err := b.filled(ctx, tx, b.ownNew(ctx, e, c))
+	if err != nil {
+		return Record{}, err
+	}
 	fields := map[int][]byte{}
 	changed, err := b.merge(ctx, e, fields, c, true)
 	if err != nil {
@@ -94,8 +98,29 @@ func (b *Book) ownNew(ctx context.Context, e *schema.Entity, c Change) Change {
 			values[name] = value
 		}
 	}
-	c.Values, c.own = values, e.Owner
+	c.Values, c.own = values, append(c.own, e.Owner)
 	return c
+}
+
+// filled puts into a new record what its room says of one whose maker did not say it.
+func (b *Book) filled(ctx context.Context, tx store.Tx, c Change) (Change, error) {
+	fill := b.fills[c.Entity]
+	if c.Inside || fill == nil {
+		return c, nil
+	}
+	more, err := fill(ctx, tx, c.Values)
+	if err != nil || len(more) == 0 {
+		return c, err
+	}
+	values := maps.Clone(c.Values)
+	if values == nil {
+		values = Values{}
+	}
+	for name, value := range more {
+		values[name], c.own = value, append(c.own, name)
+	}
+	c.Values = values
+	return c, nil
 }
 
 // Change changes some fields of a record. Version is the one that was seen: a record that has moved on is a Conflict.
@@ -208,7 +233,7 @@ func (b *Book) merge(ctx context.Context, e *schema.Entity, fields map[int][]byt
 	for i := range e.Fields {
 		f := &e.Fields[i]
 		value, given := c.Values[f.Name]
-		if f.Hidden || rights.Hidden(f.Name) && f.Name != c.own {
+		if f.Hidden || rights.Hidden(f.Name) && !slices.Contains(c.own, f.Name) {
 			given = false // strangers told of it, as of one that is not there
 		}
 		byDefault := !given && fresh && f.Default != nil && !f.Hidden
@@ -224,7 +249,7 @@ func (b *Book) merge(ctx context.Context, e *schema.Entity, fields map[int][]byt
 				wrong = append(wrong, *bad)
 				continue
 			case string(raw) != string(fields[f.Number]):
-				if given && rights.ReadOnly(f.Name) && f.Name != c.own {
+				if given && rights.ReadOnly(f.Name) && !slices.Contains(c.own, f.Name) {
 					wrong = append(wrong, fault.Field{Name: f.Name, Key: "field.read-only"})
 					continue
 				}
@@ -248,7 +273,7 @@ func (b *Book) merge(ctx context.Context, e *schema.Entity, fields map[int][]byt
 func strangers(e *schema.Entity, c Change, rights *access.Fields) (wrong []fault.Field) {
 	for name := range c.Values {
 		switch f := e.Field(name); {
-		case f == nil || f.Hidden || rights.Hidden(name) && name != c.own:
+		case f == nil || f.Hidden || rights.Hidden(name) && !slices.Contains(c.own, name):
 			wrong = append(wrong, fault.Field{Name: name, Key: "field.unknown"})
 		case (f.Closed || f.Type == schema.Formula) && !c.Inside:
 			wrong = append(wrong, fault.Field{Name: name, Key: "field.closed"})

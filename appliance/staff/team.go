@@ -109,15 +109,29 @@ func teamName(name string) (string, error) {
 }
 
 // TeamAdd makes a team without members. Two teams of one name are a Conflict.
-func (r *Room) TeamAdd(ctx context.Context, name string) (t Team, err error) {
+func (r *Room) TeamAdd(ctx context.Context, name string) (Team, error) {
+	return r.TeamAddOnce(ctx, record.NewID(), name)
+}
+
+// TeamAddOnce is TeamAdd under an id, for a program that may ask twice: the team that stands there already is given as it
+// is.
+func (r *Room) TeamAddOnce(ctx context.Context, id record.ID, name string) (t Team, err error) {
 	if err := r.gate.Require(ctx, access.Administer, access.Object{Entity: "staff"}); err != nil {
 		return Team{}, err
 	}
 	if name, err = teamName(name); err != nil {
 		return Team{}, err
 	}
-	t = Team{ID: record.NewID().String(), Name: name}
 	err = r.db.Update(ctx, func(tx store.Tx) error {
+		switch t, err = loadTeam(tx, id.String()); {
+		case err == nil:
+			of, err := seats(tx)
+			t.Members = members(of, t.ID)
+			return err
+		case fault.KindOf(err) != fault.NotFound:
+			return err
+		}
+		t = Team{ID: id.String(), Name: name}
 		if err := saveTeam(tx, t.ID, name); err != nil {
 			return err
 		}

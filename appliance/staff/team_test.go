@@ -12,6 +12,7 @@ import (
 	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/journal"
+	"github.com/karov-crm/karov/appliance/record"
 	"github.com/karov-crm/karov/appliance/store"
 	"github.com/karov-crm/karov/appliance/store/bolt"
 )
@@ -100,6 +101,28 @@ func TestTeams(t *testing.T) {
 	}
 	if want := "team.added team.added staff.changedteam staff.changedteam team.renamed team.renamed staff.changedteam staff.changedteam team.removed"; strings.Join(got, " ") != want {
 		t.Errorf("facts %v", got)
+	}
+}
+
+// TestATeamIsMadeOnce: asked again under one id, there is one team, as it is by then.
+func TestATeamIsMadeOnce(t *testing.T) {
+	o, owner := openWithRoles(t), as(t, access.Owner)
+	id := record.NewID()
+	first, err := o.TeamAddOnce(owner, id, "north")
+	must(t, err)
+	must(t, o.TeamRename(owner, id.String(), "far north"))
+	must(t, o.SetTeam(owner, o.dana.ID, id.String()))
+	again, err := o.TeamAddOnce(owner, id, "north")
+	must(t, err)
+	if first != (Team{id.String(), "north", 0}) || again != (Team{id.String(), "far north", 1}) {
+		t.Errorf("made %+v, and again %+v", first, again)
+	}
+	wantKind(t, "another team of that name", second(o.TeamAddOnce(owner, record.NewID(), "far north")), "conflict")
+	wantKind(t, "one who may not", second(o.TeamAddOnce(as(t, access.Manager), id, "north")), "forbidden")
+	teams, err := o.Teams(owner)
+	must(t, err)
+	if len(teams) != 1 {
+		t.Errorf("there are %d teams", len(teams))
 	}
 }
 
