@@ -30,7 +30,7 @@ type Deleted struct {
 
 // Delete puts a record into the bin, from where Restore brings it back.
 func (b *Book) Delete(ctx context.Context, entity string, id ID, version uint64) error {
-	return b.db.Update(ctx, func(tx store.Tx) error {
+	return b.update(ctx, func(tx store.Tx) error {
 		return b.DeleteTx(ctx, tx, entity, id, version)
 	})
 }
@@ -47,6 +47,11 @@ func (b *Book) DeleteTx(ctx context.Context, tx store.Tx, entity string, id ID, 
 	if version != before.Version() {
 		return fault.New(fault.Conflict, "record.changed", "version", before.Version(), "by", before.UpdatedBy())
 	}
+	verdict, ask := b.verdict(ctx, tx, ActDelete, Change{Entity: entity, ID: id}, version)
+	if verdict.Refused != nil {
+		return verdict.Refused
+	}
+	ask(before, Record{}, nil)
 	if err := b.write(ctx, tx, written{before: before, change: Change{Entity: entity, ID: id}, fact: ".deleted"}); err != nil {
 		return err
 	}
@@ -56,7 +61,7 @@ func (b *Book) DeleteTx(ctx context.Context, tx store.Tx, entity string, id ID, 
 
 // Restore brings a record back from the bin, as it was. Where a new one has its id meanwhile, that is a Conflict.
 func (b *Book) Restore(ctx context.Context, entity string, id ID) (r Record, err error) {
-	err = b.db.Update(ctx, func(tx store.Tx) error {
+	err = b.update(ctx, func(tx store.Tx) error {
 		r, err = b.RestoreTx(ctx, tx, entity, id)
 		return err
 	})
@@ -77,6 +82,11 @@ func (b *Book) RestoreTx(ctx context.Context, tx store.Tx, entity string, id ID)
 	if tx.Bucket("record."+entity).Get(id[:]) != nil {
 		return Record{}, fault.New(fault.Conflict, "record.exists", "id", id.String())
 	}
+	verdict, ask := b.verdict(ctx, tx, ActCreate, Change{Entity: entity}, 0)
+	if verdict.Refused != nil {
+		return Record{}, verdict.Refused
+	}
+	ask(Record{}, d.Record, nil)
 	if err := b.write(ctx, tx, written{after: d.Record, change: Change{Entity: entity, ID: id}, fact: ".restored"}); err != nil {
 		return Record{}, err // it stays in the bin: the transaction may go on to others
 	}

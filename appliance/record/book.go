@@ -49,6 +49,7 @@ type Book struct {
 	describe map[string]Describe
 	fills    map[string]Fill
 	wheres   sync.Map // whereKey -> *filter.Filter: conditions of roles, parsed
+	asker    Asker
 	wake     chan struct{}
 }
 
@@ -92,9 +93,9 @@ func (b *Book) Schema() *schema.Schema { return b.schema.Current() }
 // View and Update run fn in a transaction of the book's store, for rooms that read or write several records at once.
 func (b *Book) View(ctx context.Context, fn func(store.Tx) error) error { return b.db.View(ctx, fn) }
 
-// Update runs fn in a writing transaction.
+// Update runs fn in a writing transaction. It may run several times, and only the last run counts.
 func (b *Book) Update(ctx context.Context, fn func(store.Tx) error) error {
-	return b.db.Update(ctx, fn)
+	return b.update(ctx, fn)
 }
 
 // Get reads a record that the actor may see. Fields that are hidden from him read as empty.

@@ -90,7 +90,7 @@ func (b *Book) many(ctx context.Context, q Query, act Bulk, progress func(Bulk),
 	}
 	for batch := range slices.Chunk(ids, bulkBatch) {
 		next := act
-		err := b.db.Update(ctx, func(tx store.Tx) error {
+		err := b.update(ctx, func(tx store.Tx) error {
 			next = act
 			next.Problems = slices.Clone(act.Problems)
 			for _, id := range batch {
@@ -227,7 +227,7 @@ func (b *Book) UndoMany(ctx context.Context, id ID, progress func(Bulk)) (act Bu
 	}
 	for !act.Undone { // with what an earlier one, that was interrupted, brought back
 		next := act
-		err := b.db.Update(ctx, func(tx store.Tx) error {
+		err := b.update(ctx, func(tx store.Tx) error {
 			next = act
 			var keys [][]byte
 			prefix := bulkKey('e', id, nil)

@@ -38,7 +38,7 @@ func (b *Book) CreateOnce(ctx context.Context, entity, key string, values Values
 	}
 	name := sha256.Sum256([]byte(access.ActorFrom(ctx).ID + "\x00" + entity + "\x00" + key))
 	done := request{id: NewID(), values: sha256.Sum256(raw), at: b.now()}
-	err = b.db.Update(ctx, func(tx store.Tx) error {
+	err = b.update(ctx, func(tx store.Tx) error {
 		requests := tx.Bucket(requestsBucket)
 		if before, ok := readRequest(requests.Get(requestKey(name[:]))); ok && done.at.Sub(before.at) < requestLife {
 			r, err = b.again(ctx, tx, entity, before, done)
@@ -65,7 +65,7 @@ func (b *Book) Once(ctx context.Context, what, key string, asked any) (id ID, fr
 	}
 	name := sha256.Sum256([]byte(access.ActorFrom(ctx).ID + "\x00" + what + "\x00" + key))
 	now := request{id: NewID(), values: sha256.Sum256(raw), at: b.now()}
-	err = b.db.Update(ctx, func(tx store.Tx) error {
+	err = b.update(ctx, func(tx store.Tx) error {
 		requests := tx.Bucket(requestsBucket)
 		if before, ok := readRequest(requests.Get(requestKey(name[:]))); ok && now.at.Sub(before.at) < requestLife {
 			if id, fresh = before.id, false; before.values != now.values {

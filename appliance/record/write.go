@@ -31,7 +31,7 @@ type Change struct {
 // Create makes a record. The fields of Values that the entity does not have, or that are closed, are Invalid.
 func (b *Book) Create(ctx context.Context, entity string, values Values) (r Record, err error) {
 	c := Change{Entity: entity, Values: values}
-	err = b.db.Update(ctx, func(tx store.Tx) error {
+	err = b.update(ctx, func(tx store.Tx) error {
 		r, err = b.CreateTx(ctx, tx, c)
 		return err
 	})
@@ -60,6 +60,11 @@ func (b *Book) CreateTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 	if err != nil {
 		return Record{}, err
 	}
+	verdict, ask := b.verdict(ctx, tx, ActCreate, c, 0)
+	if verdict.Refused != nil {
+		return Record{}, verdict.Refused
+	}
+	c = c.with(verdict)
 	fields := map[int][]byte{}
 	changed, err := b.merge(ctx, e, fields, c, true)
 	if err != nil {
@@ -68,6 +73,8 @@ func (b *Book) CreateTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 	now, actor := b.now(), access.ActorFrom(ctx).ID
 	h := header{version: 1, created: now, updated: now, createdBy: actor, updater: actor}
 	after := Record{ID: c.ID, entity: e, raw: encode(h, fields)}
+	ask(Record{}, after, changed)
+	makes(tx, c.ID)
 	w := written{after: after, change: c, fields: changed, fact: ".created", fresh: fresh}
 	if c.Inside {
 		return after, b.write(ctx, tx, w)
@@ -129,7 +136,7 @@ func (b *Book) Change(ctx context.Context, entity string, id ID, version uint64,
 		return Record{}, fault.New(fault.Invalid, "record.version-missing")
 	}
 	c := Change{Entity: entity, ID: id, Version: version, Values: values}
-	err = b.db.Update(ctx, func(tx store.Tx) error {
+	err = b.update(ctx, func(tx store.Tx) error {
 		r, err = b.ChangeTx(ctx, tx, c)
 		return err
 	})
@@ -157,6 +164,11 @@ func (b *Book) ChangeTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 	if err := b.mayHandOver(ctx, tx, before, c); err != nil {
 		return Record{}, err
 	}
+	verdict, ask := b.verdict(ctx, tx, ActUpdate, c, before.Version())
+	if verdict.Refused != nil {
+		return Record{}, verdict.Refused
+	}
+	c = c.with(verdict)
 	fields := before.split()
 	changed, err := b.merge(ctx, before.entity, fields, c, false)
 	if err != nil {
@@ -179,6 +191,7 @@ func (b *Book) ChangeTx(ctx context.Context, tx store.Tx, c Change) (Record, err
 			return Record{}, fault.New(fault.Forbidden, "access.not-yours", "entity", c.Entity)
 		}
 	}
+	ask(before, after, changed)
 	if err := b.write(ctx, tx, written{before: before, after: after, change: c, fields: changed, fact: ".changed"}); err != nil {
 		return Record{}, err
 	}
