@@ -26,6 +26,8 @@ type delivered struct {
 // desk is a host in memory that keeps the contract of sdk.Host: it reads every file, keeps the cursor with the
 // message, and takes a message it knows without keeping it twice.
 type desk struct {
+	sdk.Host // the rest of a host, which a channel of mail does not call
+
 	refuse func(sdk.Message) error // answers Deliver before the message is kept, when set
 
 	mu       sync.Mutex

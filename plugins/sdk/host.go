@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"time"
 
 	"github.com/karov-crm/karov/plugins/wire"
@@ -25,7 +27,17 @@ const (
 type host struct {
 	client wirev1.HostClient
 	log    *slog.Logger
+	out    egress
+	web    *http.Client // over out
 }
+
+// Dial opens a connection by the way out.
+func (h *host) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return h.out.dial(ctx, network, addr)
+}
+
+// HTTPClient is the client over Dial.
+func (h *host) HTTPClient() *http.Client { return h.web }
 
 // Log is the host's log.
 func (h *host) Log() *slog.Logger { return h.log }

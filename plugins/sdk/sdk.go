@@ -13,6 +13,8 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"time"
 )
 
@@ -103,6 +105,15 @@ type Host interface {
 	Report(ctx context.Context, h Health) error
 	// Log writes to the host's log under the plugin's name.
 	Log() *slog.Logger
+
+	// Dial opens a connection to "host:port" in the world. It is the only way out of a plugin, and goes where plugin.yaml's
+	// permissions.egress says and the administrator approved; anywhere else is an error that IsForbidden knows. The name is
+	// looked up by Karov. Network is "tcp"; TLS is the plugin's own to speak. Any library that takes a dial function of
+	// this form can be given it.
+	Dial(ctx context.Context, network, addr string) (net.Conn, error)
+	// HTTPClient is a client whose every connection is made by Dial. It is shared, keeps connections and may be used at once
+	// from everywhere; ctx of a request bounds it.
+	HTTPClient() *http.Client
 }
 
 // Channel is a plugin that brings messages in and carries answers out.

@@ -59,9 +59,10 @@ func Serve(ctx context.Context, info Info, ch Channel) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	logs := newLogQueue(wirev1.NewHostClient(conn))
+	out := egress{socket: os.Getenv(wire.EnvEgress), token: l.token}
 	s := &server{
 		info: info, ch: ch, ctx: ctx, stop: cancel, logs: logs,
-		host: &host{client: wirev1.NewHostClient(conn), log: newLogger(logs)},
+		host: &host{client: wirev1.NewHostClient(conn), log: newLogger(logs), out: out, web: out.httpClient()},
 	}
 	var logging sync.WaitGroup
 	logging.Go(func() { logs.run(ctx) })
