@@ -214,7 +214,8 @@ func recovered(srv any, err *error) {
 	if v == nil {
 		return
 	}
-	if c, ok := srv.(*callbacks); ok {
+	if by, ok := srv.(caller); ok {
+		c := by.of()
 		c.s.p.host.o.Log.Error("a plugin's call panicked", "plugin", c.s.p.m.ID, "panic", v, "stack", string(debug.Stack()))
 	}
 	*err = wire.FaultError(toWire(fault.New(fault.Internal, "error.internal")))

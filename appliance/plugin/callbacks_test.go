@@ -53,7 +53,7 @@ func TestHealthKeepsSinceAndTellsOnce(t *testing.T) {
 	tick := func() time.Time { clock = clock.Add(time.Second); return clock }
 	h := &Host{o: Options{Log: slog.New(slog.DiscardHandler), Now: tick}}
 	h.OnChange(func() { told++ })
-	p := newSupervised(h, m)
+	p := newSupervised(h, m, nil)
 	say := func(ok bool, detail string) Health {
 		if err := p.reported(Health{Channel: "x", Account: "a", OK: ok, Key: "x.y", Detail: detail}); err != nil {
 			t.Fatal(err)

@@ -67,6 +67,9 @@ type Options struct {
 	Actor    func(ctx context.Context, pluginID string) context.Context // makes the plugin the actor of ctx
 	Now      func() time.Time                                           // time.Now when nil
 	Timing   Timing                                                     // zero fields have defaults
+
+	Enabled  func(id string) bool                                     // what was remembered; nil: all but Disabled
+	Remember func(ctx context.Context, id string, enabled bool) error // may refuse; nil: forgotten with the process
 }
 
 // Timing holds every span of time that the host goes by. Tests make them short; nobody else needs to.
@@ -76,6 +79,7 @@ type Timing struct {
 	Send         time.Duration // 60 s
 	PingEvery    time.Duration // 10 s
 	Ping         time.Duration // how long an answer to a ping may take: 5 s. Two that fail end the plugin
+	Silence      time.Duration // how long the stream of its health may be silent: 30 s
 	Drain        time.Duration // how long a plugin may take to finish what it began: 10 s
 	Exit         time.Duration // from Shutdown until it is killed: 2 s
 	BackoffMin   time.Duration // 1 s
@@ -96,6 +100,7 @@ func (t Timing) withDefaults() Timing {
 	set(&t.Send, time.Minute)
 	set(&t.PingEvery, 10*time.Second)
 	set(&t.Ping, 5*time.Second)
+	set(&t.Silence, 30*time.Second)
 	set(&t.Drain, 10*time.Second)
 	set(&t.Exit, 2*time.Second)
 	set(&t.BackoffMin, time.Second)
@@ -111,14 +116,16 @@ func (t Timing) withDefaults() Timing {
 // Host runs the plugins. Its methods may be called from any goroutine.
 type Host struct {
 	o       Options
-	plugins []*supervised // in the order of their ids; never changes after Open
 	spawner *spawner
+	running sync.WaitGroup
 
 	mu       sync.Mutex
+	plugins  []*supervised // in the order of their ids; replaced as a whole, never changed in place
 	onChange []func()
+	launch   func(*supervised)  // starts to supervise a plugin; nil before Start
+	down     <-chan struct{}    // closed when the stop of everything began; nil before Start
 	stop     context.CancelFunc // begins the stop of everything; nil before Start
 	hurry    context.CancelFunc // ends all patience
-	running  sync.WaitGroup
 }
 
 // Open reads the manifests. A plugin whose manifest is wrong is listed with its error and never started; the others
@@ -177,7 +184,7 @@ func (h *Host) readDir(dir string, byID map[string]*supervised) error {
 		if err == nil {
 			err = h.checkSockets(m.ID)
 		}
-		p := newSupervised(h, m)
+		p := newSupervised(h, m, nil)
 		if err != nil {
 			h.o.Log.Error("a plugin cannot be used", "plugin", m.ID, "error", err)
 			p.broken = fault.Of(err)
@@ -202,12 +209,14 @@ func (h *Host) Start(ctx context.Context) error {
 	}
 	patience, hurry := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, stop := context.WithCancel(ctx)
-	h.stop, h.hurry = stop, hurry
-	for _, p := range h.plugins {
-		if p.broken != nil {
-			continue
+	h.stop, h.hurry, h.down = stop, hurry, ctx.Done()
+	h.launch = func(p *supervised) {
+		if ctx.Err() == nil && p.broken == nil {
+			h.running.Go(p.begun(ctx, patience))
 		}
-		h.running.Go(func() { p.supervise(ctx, patience) })
+	}
+	for _, p := range h.plugins {
+		h.launch(p)
 	}
 	return nil
 }
@@ -217,12 +226,14 @@ func (h *Host) Start(ctx context.Context) error {
 func (h *Host) Close(ctx context.Context) error {
 	h.mu.Lock()
 	stop, hurry := h.stop, h.hurry
+	if stop != nil {
+		stop() // under the lock: nothing is launched after it
+	}
 	h.mu.Unlock()
 	if stop == nil {
 		h.spawner.close()
 		return nil
 	}
-	stop()
 	defer hurry()
 	defer context.AfterFunc(ctx, hurry)()
 	h.running.Wait()
@@ -248,10 +259,8 @@ func (h *Host) changed() {
 
 // List gives the status of every plugin, in the order of their ids.
 func (h *Host) List() []Status {
-	out := make([]Status, 0, len(h.plugins))
-	for _, p := range h.plugins {
-		out = append(out, p.snapshot())
-	}
+	out := []Status{}
+	h.each(func(p *supervised) { out = append(out, p.snapshot()) })
 	return out
 }
 
@@ -267,7 +276,7 @@ func (h *Host) Manifest(id string) (*Manifest, error) {
 // Sentences gives the sentences of all plugins in a language, by key. Where two have the same key, the first by id wins.
 func (h *Host) Sentences(lang string) map[string]string {
 	out := map[string]string{}
-	for _, p := range slices.Backward(h.plugins) {
+	for _, p := range slices.Backward(h.all()) {
 		maps.Copy(out, p.m.sentences[lang])
 	}
 	return out
@@ -276,13 +285,13 @@ func (h *Host) Sentences(lang string) map[string]string {
 // Channels gives, by channel, the office's accounts that can send now.
 func (h *Host) Channels() map[string][]string {
 	out := map[string][]string{}
-	for _, p := range h.plugins {
+	h.each(func(p *supervised) {
 		for _, a := range p.accounts() {
 			if !slices.Contains(out[a.channel], a.account) {
 				out[a.channel] = append(out[a.channel], a.account)
 			}
 		}
-	}
+	})
 	for _, accounts := range out {
 		slices.Sort(accounts)
 	}
@@ -299,30 +308,22 @@ func (h *Host) Reconfigure(ctx context.Context, id string) error {
 	return p.reconfigure(ctx)
 }
 
-// Enable starts a plugin that was disabled, or whose circuit is open. It does not remember this past a restart of Karov.
-func (h *Host) Enable(_ context.Context, id string) error {
-	p, err := h.find(id)
-	if err != nil {
-		return err
-	}
-	if p.broken != nil {
-		return p.broken
-	}
-	p.enable()
-	return nil
+// all gives the plugins there are now, in the order of their ids.
+func (h *Host) all() []*supervised {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.plugins
 }
 
-// Disable stops a plugin and returns when its process is gone. It does not remember this past a restart of Karov.
-func (h *Host) Disable(ctx context.Context, id string) error {
-	p, err := h.find(id)
-	if err != nil {
-		return err
+// each calls f with every plugin there is now, in the order of their ids.
+func (h *Host) each(f func(*supervised)) {
+	for _, p := range h.all() {
+		f(p)
 	}
-	return p.disable(ctx)
 }
 
 func (h *Host) find(id string) (*supervised, error) {
-	for _, p := range h.plugins {
+	for _, p := range h.all() {
 		if p.m.ID == id {
 			return p, nil
 		}

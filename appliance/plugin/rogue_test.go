@@ -27,11 +27,19 @@ var _ inbox.Sender = (*plugin.Host)(nil)
 func rogue(t *testing.T, how string) string {
 	t.Helper()
 	home := t.TempDir()
-	dir := filepath.Join(home, how)
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	rogueIn(t, home, how, "1.0.0")
+	return home
+}
+
+// rogueIn adds a version of a rogue to a folder of plugins and gives the rogue's own folder.
+func rogueIn(t *testing.T, home, how, version string) string {
+	t.Helper()
+	dir := filepath.Join(home, how+"-"+version)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	manifest := fmt.Sprintf("id: test.rogue.%s\nname: Rogue\nversion: 1.0.0\napi: \">=1.0\"\nbinary: %s\nprovides:\n  channels: [rogue]\n", how, how)
+	manifest := fmt.Sprintf("id: test.rogue.%s\nname: Rogue\nversion: %s\napi: \">=1.0\"\nbinary: %s-%s\nprovides:\n  channels: [rogue]\n",
+		how, version, how, version)
 	if err := os.WriteFile(filepath.Join(dir, "plugin.yaml"), []byte(manifest), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -39,10 +47,10 @@ func rogue(t *testing.T, how string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, how), program, 0o700); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, how+"-"+version), program, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return home
+	return dir
 }
 
 // buildRogue builds the rogue once and gives its bytes.

@@ -29,7 +29,7 @@ func (h *Host) Send(ctx context.Context, out inbox.Outbound) (inbox.Receipt, err
 // provider finds the session that sends for an account: one that has the account, else one that has the channel.
 func (h *Host) provider(channel, name string) *session {
 	var second *session
-	for _, p := range h.plugins {
+	for _, p := range h.all() {
 		if !slices.Contains(p.m.Provides.Channels, channel) {
 			continue
 		}

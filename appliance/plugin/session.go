@@ -119,7 +119,7 @@ func (s *session) serve() error {
 		grpc.MaxConcurrentStreams(32), grpc.WaitForHandlers(true),
 		grpc.ChainUnaryInterceptor(guardUnary), grpc.ChainStreamInterceptor(guardStream))
 	s.server = grpc.NewServer(opts...)
-	wirev1.RegisterHostServer(s.server, &callbacks{s: s})
+	registerServices(s.server, &callbacks{s: s})
 	go func() { _ = s.server.Serve(l) }() // ends with close
 	return nil
 }

@@ -20,8 +20,12 @@ type supervised struct {
 	log    *pluginLog
 	nudged chan struct{} // something changed that a waiting supervisor must see
 
+	// turn is held by whoever changes what runs: Enable, Disable, Swap, Remove. It passes to the next version.
+	turn chan struct{}
+
 	mu          sync.Mutex
 	status      Status
+	tenure      tenure
 	enabled     bool
 	tryNow      bool               // forget the pauses
 	session     *session           // nil when no process is up
@@ -32,17 +36,83 @@ type supervised struct {
 	opened      []account // by the configuration
 }
 
-func newSupervised(h *Host, m *Manifest) *supervised {
+// tenure is the time in which a plugin is supervised: from its launch until it is retired, or the host closes.
+type tenure struct {
+	leave context.CancelFunc // begins its end; nil before the launch
+	hurry context.CancelFunc // ends the patience with it
+	over  chan struct{}      // closed when nothing of it lives
+	first chan error         // how the first start went
+}
+
+// newSupervised makes a plugin that is not launched yet. Before is the version that it follows, nil for none.
+func newSupervised(h *Host, m *Manifest, before *supervised) *supervised {
 	p := &supervised{
 		host: h, m: m, nudged: make(chan struct{}, 1), health: map[account]Health{},
-		enabled: !slices.Contains(h.o.Disabled, m.ID),
-		status:  Status{ID: m.ID, Name: m.Name, Version: m.Version, State: Stopped, Since: h.o.Now()},
+		status: Status{ID: m.ID, Name: m.Name, Version: m.Version, State: Stopped, Since: h.o.Now()},
+	}
+	if before == nil {
+		p.turn = make(chan struct{}, 1)
+		p.log = newPluginLog(h.o.Log, m.ID)
+		p.enabled = !slices.Contains(h.o.Disabled, m.ID) && (h.o.Enabled == nil || h.o.Enabled(m.ID))
+	} else {
+		p.turn, p.log, p.enabled = before.turn, before.log, before.isEnabled()
+		p.status.Restarts = before.snapshot().Restarts
 	}
 	if !p.enabled {
 		p.status.State = Disabled
 	}
-	p.log = newPluginLog(h.o.Log, m.ID)
 	return p
+}
+
+// begun begins a tenure and gives what runs it.
+func (p *supervised) begun(ctx, patience context.Context) func() {
+	ctx, leave := context.WithCancel(ctx)
+	patience, hurry := context.WithCancel(patience)
+	t := tenure{leave: leave, hurry: hurry, over: make(chan struct{}), first: make(chan error, 1)}
+	p.mu.Lock()
+	p.tenure = t
+	p.mu.Unlock()
+	return func() {
+		defer close(t.over)
+		defer hurry()
+		defer leave()
+		p.supervise(ctx, patience)
+	}
+}
+
+// retire ends the tenure and returns when no process lives; it may finish what it began until ctx ends.
+func (p *supervised) retire(ctx context.Context) {
+	t := p.held()
+	if t.leave == nil {
+		return
+	}
+	t.leave()
+	defer context.AfterFunc(ctx, t.hurry)()
+	<-t.over
+}
+
+func (p *supervised) held() tenure {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tenure
+}
+
+// firstWas keeps how the first start of the tenure went, for who waits for it.
+func (p *supervised) firstWas(err error) {
+	select {
+	case p.held().first <- err:
+	default:
+	}
+}
+
+// current gives the session of the process that runs and has its settings.
+func (p *supervised) current() (*session, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.session == nil || !p.session.configured.Load() {
+		return nil, fault.New(fault.Unavailable, "plugin.not-running", "plugin", p.m.Name)
+	}
+	return p.session, nil
 }
 
 // supervise keeps the plugin alive until ctx ends. Patience is what a stopping plugin may use up.
@@ -51,16 +121,16 @@ func (p *supervised) supervise(ctx, patience context.Context) {
 	for ctx.Err() == nil {
 		if !p.isEnabled() {
 			p.set(func(s *Status) { s.State, s.PID = Disabled, 0 })
+			p.firstWas(nil)
 			p.sleep(ctx, 0)
 			continue
 		}
-		began := p.host.o.Now()
+		began := time.Now() // not the office's clock, which may be set: pauses go by the machine's
 		err := p.live(ctx, patience)
 		if err == nil { // it was told to stop
 			continue
 		}
-		now := p.host.o.Now()
-		wait, open := b.ended(now, now.Sub(began))
+		wait, open := b.ended(time.Now(), time.Since(began))
 		p.host.o.Log.Error("a plugin ended", "plugin", p.m.ID, "error", err, "again in", wait, "circuit open", open)
 		p.set(func(s *Status) {
 			s.State, s.PID, s.LastError = Backoff, 0, fault.Of(err)
@@ -138,6 +208,7 @@ func (p *supervised) live(ctx, patience context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		p.firstWas(err)
 		return err
 	}
 	defer s.close()
@@ -151,6 +222,7 @@ func (p *supervised) live(ctx, patience context.Context) error {
 	}()
 	p.set(func(st *Status) { st.State, st.PID = Running, s.pid() })
 	p.host.o.Log.Info("a plugin runs", "plugin", p.m.ID, "version", p.m.Version, "pid", s.pid())
+	p.firstWas(nil)
 	p.configure(ctx, s)
 	return p.watch(ctx, patience, s)
 }

@@ -1,4 +1,5 @@
-// Command rogue is a plugin that misbehaves, written straight on the wire without the SDK. Its own file name says how.
+// Command rogue is a plugin that misbehaves, written straight on the wire without the SDK. Its own file name says how,
+// and after a hyphen which version it is.
 package main
 
 import (
@@ -29,14 +30,18 @@ import (
 type rogue struct {
 	wirev1.UnimplementedBaseServer
 	wirev1.UnimplementedChannelServer
-	how   string
-	token string
-	host  wirev1.HostClient
-	tell  sync.Once
+	how     string
+	version string
+	token   string
+	host    wirev1.HostClient
+	tell    sync.Once
 }
 
 func main() {
-	how := filepath.Base(os.Args[0])
+	how, version, ok := strings.Cut(filepath.Base(os.Args[0]), "-")
+	if !ok {
+		version = "1.0.0"
+	}
 	if len(os.Args) == 3 { // a child of "stranger": another process with the right token
 		fmt.Println(cursorWith(os.Args[1], os.Args[2]))
 		return
@@ -44,7 +49,7 @@ func main() {
 	life := os.NewFile(3, "life")
 	token, err := bufio.NewReader(life).ReadString('\n')
 	check(err)
-	r := &rogue{how: how, token: strings.TrimSpace(token)}
+	r := &rogue{how: how, version: version, token: strings.TrimSpace(token)}
 	switch how {
 	case "crash":
 		fmt.Fprintln(os.Stderr, "panic: boom")
@@ -80,11 +85,14 @@ func check(err error) {
 }
 
 func (r *rogue) Info(context.Context, *wirev1.InfoRequest) (*wirev1.InfoResponse, error) {
+	if strings.HasSuffix(r.version, "-crash") {
+		os.Exit(4)
+	}
 	id := "test.rogue." + r.how
-	if r.how == "liar" {
+	if r.how == "liar" || strings.HasSuffix(r.version, "-liar") {
 		id = "test.rogue.honest"
 	}
-	return &wirev1.InfoResponse{Id: id, Version: "1.0.0", Api: wire.API(), Services: []string{wire.ServiceChannel}}, nil
+	return &wirev1.InfoResponse{Id: id, Version: r.version, Api: wire.API(), Services: []string{wire.ServiceChannel}}, nil
 }
 
 func (r *rogue) Configure(context.Context, *wirev1.ConfigureRequest) (*wirev1.ConfigureResponse, error) {
@@ -107,7 +115,7 @@ func (r *rogue) Configure(context.Context, *wirev1.ConfigureRequest) (*wirev1.Co
 			}
 		}()
 	})
-	if r.how != "sender" {
+	if r.how != "sender" && r.how != "aside" {
 		return &wirev1.ConfigureResponse{}, nil
 	}
 	return &wirev1.ConfigureResponse{Accounts: []*wirev1.Account{{Account: "office"}}}, nil
