@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/appliance/schema"
 	"github.com/karov-crm/karov/plugins/wire"
 	"gopkg.in/yaml.v3"
 )
@@ -28,35 +28,8 @@ const (
 	maxChoices   = 100
 	maxSentence  = 2000
 	maxSentences = 5000
+	maxWrong     = 100 // faults that are told at once
 )
-
-// Type is the type of a setting.
-type Type string
-
-// The types of a setting. The value of a yes-no is "yes" or "no"; of a number, decimal digits.
-const (
-	Text   Type = "text"
-	Number Type = "number"
-	YesNo  Type = "yes-no"
-	Secret Type = "secret"
-	Choice Type = "choice"
-)
-
-// Option is one value of a choice.
-type Option struct {
-	Value string            `yaml:"value"`
-	Label map[string]string `yaml:"label"` // by language
-}
-
-// Setting is one key of a plugin's configuration.
-type Setting struct {
-	Key      string            `yaml:"key"`
-	Type     Type              `yaml:"type"`
-	Required bool              `yaml:"required"`
-	Default  string            `yaml:"default"`
-	Choices  []Option          `yaml:"choices"`
-	Label    map[string]string `yaml:"label"` // by language
-}
 
 // Provides lists what a plugin adds.
 type Provides struct {
@@ -117,6 +90,19 @@ func ReadManifest(dir string) (*Manifest, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// Dir is the folder in which the manifest lies.
+func (m *Manifest) Dir() string { return m.dir }
+
+// Prefix is what the names of the plugin's entities (with a dot) and of its fields of others' entities (with an
+// underscore) begin with: the last label of its id, "" where no name can begin so.
+func (m *Manifest) Prefix() string {
+	last := strings.ReplaceAll(m.ID[strings.LastIndexByte(m.ID, '.')+1:], "-", "_")
+	if !schema.ValidName(last) {
+		return ""
+	}
+	return last
 }
 
 func readLimited(file string, limit int64) ([]byte, error) {
@@ -188,10 +174,16 @@ func plainYAML(n *yaml.Node, depth int) error {
 }
 
 // checker collects what is wrong.
-type checker struct{ fields []fault.Field }
+type checker struct {
+	fields []fault.Field
+	seen   map[string]bool
+}
 
-func (c *checker) wrong(name, key string) {
-	c.fields = append(c.fields, fault.Field{Name: name, Key: key})
+func (c *checker) wrong(name, key string, args ...any) {
+	if len(c.fields) < maxWrong {
+		f := fault.New(fault.Invalid, key, args...)
+		c.fields = append(c.fields, fault.Field{Name: name, Key: f.Key, Params: f.Params})
+	}
 }
 
 func (c *checker) form(name, value string, ok bool) {
@@ -203,116 +195,76 @@ func (c *checker) form(name, value string, ok bool) {
 	}
 }
 
+// oneOf refuses a word that is none of those allowed.
+func (c *checker) oneOf(name, value string, allowed ...string) {
+	switch {
+	case value == "":
+		c.wrong(name, "field.required")
+	case !slices.Contains(allowed, value):
+		c.wrong(name, "plugin.one-of", "allowed", strings.Join(allowed, ", "))
+	}
+}
+
+// words refuses a list of words that is empty or has one twice or one that is not allowed.
+func (c *checker) words(name string, values []string, allowed ...string) {
+	if len(values) == 0 {
+		c.wrong(name, "field.required")
+	}
+	if !c.notMany(name, len(values), len(allowed)) {
+		return
+	}
+	for i, value := range values {
+		at := fmt.Sprintf("%s[%d]", name, i)
+		c.oneOf(at, value, allowed...)
+		if slices.Contains(values[:i], value) {
+			c.wrong(at, "field.repeated")
+		}
+	}
+}
+
+// once refuses a thing that stands in the manifest twice; what says which thing it is.
+func (c *checker) once(name, what string) {
+	if c.seen == nil {
+		c.seen = map[string]bool{}
+	}
+	if c.seen[what] {
+		c.wrong(name, "field.repeated")
+	}
+	c.seen[what] = true
+}
+
+// notMany refuses a list that is too long, and tells whether it is worth reading.
+func (c *checker) notMany(name string, n, limit int) bool {
+	if n > limit {
+		c.wrong(name, "field.too-many")
+	}
+	return n <= limit
+}
+
 func (m *Manifest) check(c *checker) {
 	c.form("id", m.ID, len(m.ID) <= maxID && idForm.MatchString(m.ID))
 	c.form("name", m.Name, plainText(m.Name, 100))
 	c.form("version", m.Version, versionForm.MatchString(m.Version))
 	c.form("binary", m.Binary, binaryForm.MatchString(m.Binary))
+	if m.Interpreter != "" && m.Interpreter != "python3" {
+		c.oneOf("interpreter", m.Interpreter, "python3")
+	}
 	accepted, err := accepts(m.API, wire.APIMajor, wire.APIMinor)
 	c.form("api", m.API, err == nil)
 	if err == nil && !accepted {
 		c.wrong("api", "plugin.api-unsupported")
 	}
-	if len(m.Provides.Channels) > maxChannels {
-		c.wrong("provides.channels", "field.too-many")
-		return
-	}
-	for i, ch := range m.Provides.Channels {
-		name := fmt.Sprintf("provides.channels[%d]", i)
-		c.form(name, ch, channelForm.MatchString(ch))
-		if slices.Contains(m.Provides.Channels[:i], ch) {
-			c.wrong(name, "field.repeated")
+	if c.notMany("provides.channels", len(m.Provides.Channels), maxChannels) {
+		for i, ch := range m.Provides.Channels {
+			name := fmt.Sprintf("provides.channels[%d]", i)
+			c.form(name, ch, channelForm.MatchString(ch))
+			c.once(name, "channel "+ch)
 		}
 	}
-	if len(m.Config) > maxSettings {
-		c.wrong("config", "field.too-many")
-		return
-	}
-	seen := map[string]bool{}
-	for i, s := range m.Config {
-		name := fmt.Sprintf("config[%d]", i)
-		s.check(c, name)
-		if seen[s.Key] {
-			c.wrong(name+".key", "field.repeated")
-		}
-		seen[s.Key] = true
-	}
-}
-
-func (s Setting) check(c *checker, name string) {
-	c.form(name+".key", s.Key, len(s.Key) <= 100 && settingForm.MatchString(s.Key))
-	checkLabel(c, name+".label", s.Label)
-	switch s.Type {
-	case Text, Number, YesNo, Secret:
-		if len(s.Choices) > 0 {
-			c.wrong(name+".choices", "field.malformed")
-		}
-	case Choice:
-		if len(s.Choices) == 0 || len(s.Choices) > maxChoices {
-			c.wrong(name+".choices", "field.required")
-			return
-		}
-		for i, o := range s.Choices {
-			at := fmt.Sprintf("%s.choices[%d]", name, i)
-			c.form(at+".value", o.Value, plainText(o.Value, 100))
-			checkLabel(c, at+".label", o.Label)
-		}
-	default:
-		c.form(name+".type", string(s.Type), false)
-		return
-	}
-	if s.Default == "" {
-		return
-	}
-	if s.Type == Secret || s.refuse(s.Default) != "" {
-		c.wrong(name+".default", "field.malformed")
-	}
-}
-
-// refuse gives the key of what is wrong with a value of the setting, "" when nothing is.
-func (s Setting) refuse(value string) string {
-	ok := true
-	switch s.Type {
-	case Number:
-		_, err := strconv.ParseInt(value, 10, 64)
-		ok = err == nil
-	case YesNo:
-		ok = value == "yes" || value == "no"
-	case Choice:
-		ok = slices.ContainsFunc(s.Choices, func(o Option) bool { return o.Value == value })
-	default:
-		ok = len(value) <= 64<<10
-	}
-	if !ok {
-		return "field.malformed"
-	}
-	return ""
-}
-
-// fill makes the configuration a plugin gets: each key of the schema that has a value or a default, and nothing else.
-func (m *Manifest) fill(given map[string]string) (map[string]string, error) {
-	out := make(map[string]string, len(m.Config))
-	c := &checker{}
-	for _, s := range m.Config {
-		v := given[s.Key]
-		if v == "" {
-			v = s.Default
-		}
-		if v == "" {
-			if s.Required {
-				c.wrong(s.Key, "field.required")
-			}
-			continue
-		}
-		if key := s.refuse(v); key != "" {
-			c.wrong(s.Key, key)
-		}
-		out[s.Key] = v
-	}
-	if len(c.fields) > 0 {
-		return nil, &fault.Error{Kind: fault.Invalid, Key: "plugin.not-configured", Fields: c.fields}
-	}
-	return out, nil
+	m.checkSettings(c)
+	m.checkPermissions(c)
+	m.checkEntities(c)
+	m.checkParts(c)
 }
 
 func checkLabel(c *checker, name string, label map[string]string) {
@@ -360,49 +312,4 @@ func accepts(rang string, major, minor int) (bool, error) {
 		}
 	}
 	return all, nil
-}
-
-// readSentences reads locale/<language>.yaml. A plugin that says nothing to people has no such folder.
-func readSentences(dir string) (map[string]map[string]string, error) {
-	out := map[string]map[string]string{}
-	for _, lang := range Languages() {
-		file := filepath.Join(dir, lang+".yaml")
-		raw, err := readLimited(file, maxManifest)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, fault.Wrap(err, fault.Invalid, "plugin.manifest-unreadable", "file", file)
-		}
-		if out[lang], err = parseSentences(raw, file); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-func parseSentences(raw []byte, file string) (map[string]string, error) {
-	var m map[string]string
-	if err := decode(raw, &m); err != nil {
-		return nil, fault.Wrap(err, fault.Invalid, "plugin.manifest-malformed", "file", file, "detail", wire.Cut(err.Error(), 500))
-	}
-	c := &checker{}
-	if len(m) > maxSentences {
-		c.wrong("", "field.too-many")
-	}
-	for _, key := range slices.Sorted(maps.Keys(m)) {
-		if !wire.ValidKey(key) || !plainText(m[key], maxSentence) || m[key] == "" {
-			c.wrong(wire.Cut(key, 100), "field.malformed")
-		}
-		if len(c.fields) >= 20 {
-			break
-		}
-	}
-	if len(c.fields) > 0 {
-		return nil, &fault.Error{
-			Kind: fault.Invalid, Key: "plugin.manifest-invalid",
-			Params: map[string]string{"file": file}, Fields: c.fields,
-		}
-	}
-	return m, nil
 }

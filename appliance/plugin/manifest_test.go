@@ -169,6 +169,8 @@ func TestSentencesAreChecked(t *testing.T) {
 
 func FuzzManifest(f *testing.F) {
 	f.Add([]byte(good))
+	f.Add([]byte(whole))
+	f.Add([]byte("id: a.b\nentities: [{fields: [{default: {a: [1]}}]}]\njobs: [{schedule: TZ=0}]"))
 	f.Add([]byte(""))
 	f.Add([]byte("id: [&a, *a]\nconfig: {}"))
 	f.Add([]byte("config: [{choices: [{}]}]"))

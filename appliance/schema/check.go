@@ -271,3 +271,16 @@ func ParseYearly(s string) (year int, month time.Month, day int, ok bool) {
 	}
 	return year, t.Month(), t.Day(), !known || year > 0
 }
+
+// ValidName tells whether a name can be an entity's.
+func ValidName(name string) bool { return len(name) <= maxName && nameShape.MatchString(name) }
+
+// ValidField tells whether a name can be that of a field that is not built in.
+func ValidField(name string) bool {
+	return len(name) <= maxName && fieldShape.MatchString(name) && !slices.Contains(reservedFields, name)
+}
+
+// ValidLabel tells whether a text can be a name for people.
+func ValidLabel(label string) bool {
+	return isLine(label) && utf8.RuneCountInString(label) <= maxLabel
+}
