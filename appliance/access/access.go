@@ -11,6 +11,8 @@
 // change of the policy counts from the next question on, that nobody makes a role that may do more than himself, and
 // that a policy that cannot be read is refused at the start rather than guessed.
 //
+// A plugin acts under a grant (WithGrant): every answer is then no more than the grant and the actor's role both allow.
+//
 // It will not look at records itself: record and the rooms tell it whose an object is, with whom it is shared and
 // whether it meets a condition, which access keeps as text only.
 package access
@@ -106,7 +108,7 @@ const (
 	Manager Role = "manager"
 	Agent   Role = "agent"  // sees and works on own customers only
 	Viewer  Role = "viewer" // sees everything, changes nothing
-	Plugin  Role = "plugin" // a plugin's process: hands in messages, sees nothing
+	Plugin  Role = "plugin" // a plugin's process: hands in messages, and does what WithGrant grants it
 	System  Role = "system" // the appliance itself: jobs, local commands, plugin host
 )
 
@@ -127,14 +129,23 @@ func Appliance() Actor { return Actor{ID: "system", Role: System, Name: "Karov"}
 
 type actorKey struct{}
 
+// acting is an actor, and the grant that limits him, nil for none. They stand in the context together, so that no new
+// actor is limited by an old one's grant and none escapes his own.
+type acting struct {
+	Actor
+	grant *Granted
+}
+
 // WithActor puts the actor into the context; every room reads it from there.
 func WithActor(ctx context.Context, a Actor) context.Context {
-	return context.WithValue(ctx, actorKey{}, a)
+	return context.WithValue(ctx, actorKey{}, acting{Actor: a})
 }
 
 // ActorFrom gives the context's actor. Without one it is the zero Actor, who may do nothing.
-func ActorFrom(ctx context.Context) Actor {
-	a, _ := ctx.Value(actorKey{}).(Actor)
+func ActorFrom(ctx context.Context) Actor { return actingFrom(ctx).Actor }
+
+func actingFrom(ctx context.Context) acting {
+	a, _ := ctx.Value(actorKey{}).(acting)
 	return a
 }
 

@@ -34,16 +34,31 @@ func NewGate() (*Gate, error) {
 // Scope says how far the actor's permission for verb on entity reaches. A verb that is done to records reaches no
 // further than See does.
 func (g *Gate) Scope(ctx context.Context, verb Verb, entity string) Scope {
-	return g.decide(ActorFrom(ctx).Role, verb, entity).scope
+	return g.decide(actingFrom(ctx), verb, entity).scope
 }
 
 // Where gives the condition, in the filter language, that a record must meet besides for the actor to do verb to it,
 // that of See included; "" for none.
 func (g *Gate) Where(ctx context.Context, verb Verb, entity string) string {
-	return g.decide(ActorFrom(ctx).Role, verb, entity).where
+	return g.decide(actingFrom(ctx), verb, entity).where
 }
 
-func (g *Gate) decide(name Role, verb Verb, entity string) decision {
+// decide says what the actor may do, within his grant. What is remembered is of roles alone.
+func (g *Gate) decide(a acting, verb Verb, entity string) decision {
+	switch {
+	case a.grant == nil, a.Role == Plugin && verb == Receive:
+		return g.ofRole(a.Role, verb, entity)
+	case !a.grant.Allows(verb, entity):
+		return decision{}
+	case a.Role != Plugin:
+		return g.ofRole(a.Role, verb, entity)
+	case a.ID == a.grant.holder:
+		return decision{scope: All}
+	}
+	return decision{}
+}
+
+func (g *Gate) ofRole(name Role, verb Verb, entity string) decision {
 	if name == System {
 		return decision{scope: All}
 	}
@@ -56,8 +71,8 @@ func (g *Gate) decide(name Role, verb Verb, entity string) decision {
 
 // Allowed tells whether the actor may do verb to the object.
 func (g *Gate) Allowed(ctx context.Context, verb Verb, o Object) bool {
-	actor := ActorFrom(ctx)
-	d := g.decide(actor.Role, verb, o.Entity)
+	actor := actingFrom(ctx)
+	d := g.decide(actor, verb, o.Entity)
 	if d.scope == None || d.where != "" && o.ID != "" && (o.Meets == nil || !o.Meets(d.where)) {
 		return false
 	}
@@ -114,8 +129,8 @@ func (g *Gate) Filter(ctx context.Context, entity string) (Filter, error) {
 // FilterFor is Filter for another verb than See, as Export: it gives no more than Filter does. Of a share it does not
 // tell whether it is one to change: ask Allowed for each record before changing it.
 func (g *Gate) FilterFor(ctx context.Context, verb Verb, entity string) (Filter, error) {
-	actor := ActorFrom(ctx)
-	d := g.decide(actor.Role, verb, entity)
+	actor := actingFrom(ctx)
+	d := g.decide(actor, verb, entity)
 	if d.scope == All {
 		return Filter{All: true, Where: d.where}, nil
 	}
@@ -154,7 +169,19 @@ func (g *Gate) Members(ctx context.Context) []string {
 
 // Fields gives the fields of an entity that the actor may not read or write; nil restricts nothing.
 func (g *Gate) Fields(ctx context.Context, entity string) *Fields {
-	name := ActorFrom(ctx).Role
+	a := actingFrom(ctx)
+	fields := g.fieldsOf(a.Role, entity)
+	if a.grant == nil || a.grant.own(entity) {
+		return fields
+	}
+	within := Fields{entity: entity, grant: a.grant}
+	if fields != nil {
+		within.rights, within.every = fields.rights, fields.every
+	}
+	return &within
+}
+
+func (g *Gate) fieldsOf(name Role, entity string) *Fields {
 	if name == System {
 		return nil
 	}

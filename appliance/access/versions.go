@@ -384,10 +384,10 @@ func (p *policy) limits(actor Role, r *role) bool {
 }
 
 // Within tells whether a role may do nothing that the actor may not, so that he may give it to somebody or act for one
-// who has it.
+// who has it. Under a grant it is false: a plugin gives nobody anything.
 func (g *Gate) Within(ctx context.Context, name Role) bool {
-	p := g.policy.Load()
-	return p.limits(ActorFrom(ctx).Role, p.roles[name])
+	p, a := g.policy.Load(), actingFrom(ctx)
+	return a.grant == nil && p.limits(a.Role, p.roles[name])
 }
 
 // Condition is one condition of a role of the office's own.

@@ -92,6 +92,39 @@ func (r *Room) Put(ctx context.Context, name, media string, from io.Reader) (sch
 	if err := r.mayUpload(ctx); err != nil {
 		return schema.Attachment{}, err
 	}
+	a, err := r.store(ctx, name, media, from)
+	if err != nil {
+		return schema.Attachment{}, err
+	}
+	actor := access.ActorFrom(ctx).ID
+	return a, r.book.Update(ctx, func(tx store.Tx) error {
+		old, err := r.lately(tx, actor)
+		if err != nil {
+			return err
+		}
+		return r.remember(tx, actor, a, old)
+	})
+}
+
+// PutWith is Put for one whose uploads are bounded elsewhere, as those of a plugin by its storage: keep is called in the
+// transaction that remembers the upload, and may refuse it.
+func (r *Room) PutWith(ctx context.Context, name, media string, from io.Reader, keep func(store.Tx, schema.Attachment) error) (schema.Attachment, error) {
+	a, err := r.store(ctx, name, media, from)
+	if err != nil {
+		return schema.Attachment{}, err
+	}
+	actor := access.ActorFrom(ctx).ID
+	return a, r.book.Update(ctx, func(tx store.Tx) error {
+		if err := keep(tx, a); err != nil {
+			return err
+		}
+		old, _, _ := r.uploads(tx, actor)
+		return r.remember(tx, actor, a, old)
+	})
+}
+
+// store keeps a file that may be an attachment.
+func (r *Room) store(ctx context.Context, name, media string, from io.Reader) (schema.Attachment, error) {
 	file := bufio.NewReaderSize(from, 512)
 	a := schema.Attachment{Blob: hex.EncodeToString(make([]byte, 32)), Name: name, Type: media}
 	if _, err := schema.AttachmentFrom(a); err != nil { // before anything is read
@@ -101,10 +134,8 @@ func (r *Room) Put(ctx context.Context, name, media string, from io.Reader) (sch
 		return schema.Attachment{}, fault.InvalidField("type", "field.picture")
 	}
 	var err error
-	if a.Blob, a.Size, err = r.blobs.Put(ctx, file); err != nil {
-		return schema.Attachment{}, err
-	}
-	return a, r.remember(ctx, a)
+	a.Blob, a.Size, err = r.blobs.Put(ctx, file)
+	return a, err
 }
 
 // mayUpload refuses those who can put a file nowhere, and who uploaded too much lately.
@@ -124,8 +155,16 @@ func (r *Room) mayUpload(ctx context.Context) error {
 
 // lately lists the uploads of an actor that are too old, and refuses one who has too many that are not.
 func (r *Room) lately(tx store.Tx, actor string) (old [][]byte, err error) {
+	old, n, size := r.uploads(tx, actor)
+	if n >= maxUploads || size >= maxUploadBytes {
+		return nil, fault.New(fault.TooMany, "attachment.too-many", "seconds", int(uploadLife/time.Second/24))
+	}
+	return old, nil
+}
+
+// uploads lists the uploads of an actor that are too old, and counts the others.
+func (r *Room) uploads(tx store.Tx, actor string) (old [][]byte, n int, size int64) {
 	prefix := append([]byte(actor), 0)
-	n, size := 0, int64(0)
 	for key, raw := range tx.Bucket(uploadsBucket).Scan(prefix, store.PrefixEnd(prefix), false) {
 		var u upload
 		if json.Unmarshal(raw, &u) != nil || r.now().Sub(u.At) > uploadLife {
@@ -134,29 +173,20 @@ func (r *Room) lately(tx store.Tx, actor string) (old [][]byte, err error) {
 		}
 		n, size = n+1, size+u.Size
 	}
-	if n >= maxUploads || size >= maxUploadBytes {
-		return nil, fault.New(fault.TooMany, "attachment.too-many", "seconds", int(uploadLife/time.Second/24))
-	}
-	return old, nil
+	return old, n, size
 }
 
-func (r *Room) remember(ctx context.Context, a schema.Attachment) error {
-	actor := access.ActorFrom(ctx).ID
+// remember writes down who uploaded what, and forgets what is too old.
+func (r *Room) remember(tx store.Tx, actor string, a schema.Attachment, old [][]byte) error {
 	raw, err := json.Marshal(upload{At: r.now(), Size: a.Size, Type: a.Type})
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "error.internal")
 	}
-	return r.book.Update(ctx, func(tx store.Tx) error {
-		old, err := r.lately(tx, actor)
-		if err != nil {
-			return err
-		}
-		for _, key := range old {
-			tx.Bucket(uploadsBucket).Delete(key)
-		}
-		tx.Bucket(uploadsBucket).Put(uploadKey(actor, a.Blob), raw)
-		return nil
-	})
+	for _, key := range old {
+		tx.Bucket(uploadsBucket).Delete(key)
+	}
+	tx.Bucket(uploadsBucket).Put(uploadKey(actor, a.Blob), raw)
+	return nil
 }
 
 // beginsLike tells whether a file begins as the pictures of its media type do.

@@ -147,7 +147,8 @@ func TestUploadsAreBounded(t *testing.T) {
 		t.Errorf("who can put a file nowhere: %v", err)
 	}
 	for i := range maxUploads {
-		if err := d.remember(dana, schema.Attachment{Blob: strings.Repeat("0", 56) + string("0123456789abcdef"[i>>8&15]) + "0" + hexOf(byte(i)) + "0000", Size: 1, Type: "text/plain"}); err != nil {
+		a := schema.Attachment{Blob: strings.Repeat("0", 56) + string("0123456789abcdef"[i>>8&15]) + "0" + hexOf(byte(i)) + "0000", Size: 1, Type: "text/plain"}
+		if err := d.book.Update(dana, func(tx store.Tx) error { return d.remember(tx, "dana", a, nil) }); err != nil {
 			t.Fatal(i, err)
 		}
 	}
@@ -209,3 +210,37 @@ func TestBrokenUploads(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// TestPutWith takes files of one whose uploads somebody else bounds, in the transaction of that one's own books.
+func TestPutWith(t *testing.T) {
+	d := newDesk(t)
+	dana := as(t, "dana", access.Owner)
+	kept := 0
+	keep := func(tx store.Tx, a schema.Attachment) error {
+		if kept++; kept == 2 {
+			return fault.New(fault.TooLarge, "attachment.too-many")
+		}
+		tx.Bucket("test.kept").Put([]byte(a.Blob), []byte("x"))
+		return nil
+	}
+	a, err := d.PutWith(dana, "paper.txt", "text/plain", strings.NewReader("one"), keep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.book.Create(dana, "note", record.Values{"papers": []schema.Attachment{a}}); err != nil {
+		t.Errorf("a file that was put: %v", err)
+	}
+	b, err := d.PutWith(dana, "paper.txt", "text/plain", strings.NewReader("two"), keep)
+	if fault.KindOf(err) != fault.TooLarge {
+		t.Errorf("a file that was refused: %v", err)
+	}
+	if _, err := d.book.Create(dana, "note", record.Values{"papers": []schema.Attachment{b}}); keyOf(err) != "attachment.not-yours" {
+		t.Errorf("a file that was refused, in a record: %v", err)
+	}
+	if _, err := d.PutWith(dana, "photo.png", "image/png", strings.NewReader("no picture"), keep); keyOf(err) != "field.picture" || kept != 2 {
+		t.Errorf("a false picture: %v", err)
+	}
+	if _, err := d.PutWith(as(t, "eve", access.Viewer), "x", "text/plain", strings.NewReader("three"), keep); err != nil {
+		t.Errorf("one who may put it nowhere else: %v", err)
+	}
+}

@@ -58,14 +58,16 @@ type Kind struct {
 
 // Queue keeps jobs in a store.
 type Queue struct {
-	db   store.DB
-	now  func() time.Time
-	wake chan struct{}
+	db  store.DB
+	now func() time.Time
+
+	mu    sync.Mutex
+	wakes []chan struct{} // of each runner
 }
 
 // NewQueue opens the queue of a store.
 func NewQueue(db store.DB, now func() time.Time) *Queue {
-	return &Queue{db: db, now: now, wake: make(chan struct{}, 1)}
+	return &Queue{db: db, now: now}
 }
 
 func jobKey(kind, key string) []byte { return []byte(kind + "\x00" + key) }
@@ -111,6 +113,24 @@ func (q *Queue) drop(tx store.Tx, j Job) error {
 	return nil
 }
 
+// Remove takes a job back that has not begun; one that is not there is no error. One that is being done is done to its
+// end, and not tried again.
+func (q *Queue) Remove(tx store.Tx, kind, key string) error {
+	tx.Bucket(deadBucket).Delete(jobKey(kind, key))
+	return q.drop(tx, Job{Kind: kind, Key: key})
+}
+
+// Waiting counts the jobs of a kind whose keys begin with a prefix, to limit at most.
+func (q *Queue) Waiting(tx store.Tx, kind, prefix string, limit int) (n int) {
+	from := jobKey(kind, prefix)
+	for range tx.Bucket(jobsBucket).Scan(from, store.PrefixEnd(from), false) {
+		if n++; n == limit {
+			break
+		}
+	}
+	return n
+}
+
 // stands tells whether the job is still the one of its kind and key.
 func (q *Queue) stands(tx store.Tx, j Job) bool {
 	var now Job
@@ -132,17 +152,28 @@ func (q *Queue) Dead(ctx context.Context) (jobs []Job, err error) {
 	return jobs, err
 }
 
-// Wake makes the runner look at the queue now.
+// Cancel takes the job of a kind and key out of the queue in the transaction. One that is in hand is done to its end.
+func (q *Queue) Cancel(tx store.Tx, kind, key string) error {
+	return q.drop(tx, Job{Kind: kind, Key: key})
+}
+
+// Wake makes the runners look at the queue now.
 func (q *Queue) Wake() {
-	select {
-	case q.wake <- struct{}{}:
-	default:
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, wake := range q.wakes {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
-// Runner does the jobs of a queue.
+// Runner does the jobs of a queue whose kinds it knows. Several may share a queue, so that work which may take long
+// holds up no other.
 type Runner struct {
 	queue *Queue
+	wake  chan struct{}
 	kinds map[string]Kind
 	log   *slog.Logger
 	slots chan struct{}
@@ -154,7 +185,10 @@ type Runner struct {
 
 // NewRunner makes a runner that does at most parallel jobs at a time.
 func NewRunner(q *Queue, log *slog.Logger, parallel int, kinds ...Kind) *Runner {
-	r := &Runner{queue: q, kinds: map[string]Kind{}, log: log, slots: make(chan struct{}, parallel), running: map[string]bool{}}
+	r := &Runner{queue: q, wake: make(chan struct{}, 1), kinds: map[string]Kind{}, log: log, slots: make(chan struct{}, parallel), running: map[string]bool{}}
+	q.mu.Lock()
+	q.wakes = append(q.wakes, r.wake)
+	q.mu.Unlock()
 	for _, k := range kinds {
 		if k.MaxAttempts == 0 {
 			k.MaxAttempts = 20
@@ -183,7 +217,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()
-		case <-r.queue.wake:
+		case <-r.wake:
 			timer.Stop()
 		case <-timer.C:
 		}

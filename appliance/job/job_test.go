@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -324,5 +325,27 @@ func TestNothingIsAddedByAFailedTransaction(t *testing.T) {
 	})
 	if err == nil || len(y.left()) != 0 {
 		t.Errorf("%v; the queue holds %v", err, y.left())
+	}
+}
+
+// TestRemoveTakesBackWhatHasNotBegun counts before and after.
+func TestRemoveTakesBackWhatHasNotBegun(t *testing.T) {
+	y := open(t)
+	for _, key := range []string{"x.1", "x.2", "y.1"} {
+		y.add(Job{Kind: "a.do", Key: key})
+	}
+	must(t, y.db.Update(t.Context(), func(tx store.Tx) error {
+		if n, few := y.Waiting(tx, "a.do", "x.", 10), y.Waiting(tx, "a.do", "", 2); n != 2 || few != 2 {
+			t.Errorf("%d of x wait, counted to two: %d", n, few)
+		}
+		must(t, y.Remove(tx, "a.do", "x.2"))
+		return y.Remove(tx, "a.do", "never there")
+	}))
+	var did []string
+	stop := y.run(1, Kind{Name: "a.do", Work: func(_ context.Context, j Job) error { did = append(did, j.Key); return nil }})
+	y.until("the rest is done", func() bool { return len(y.left()) == 0 })
+	stop()
+	if slices.Sort(did); !slices.Equal(did, []string{"x.1", "y.1"}) {
+		t.Errorf("did %v", did)
 	}
 }

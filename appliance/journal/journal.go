@@ -23,6 +23,7 @@ package journal
 import (
 	"context"
 	"encoding/binary"
+	"maps"
 	"sync"
 	"time"
 
@@ -48,7 +49,7 @@ type Fact struct {
 	ID      string            `json:"id,omitempty"`
 	Fields  []string          `json:"fields,omitempty"`  // names of the fields that changed, or that were read
 	Contact string            `json:"contact,omitempty"` // id of the customer it concerns
-	About   map[string]string `json:"about,omitempty"`   // few words that are nobody's personal data: a channel, a reason key
+	About   map[string]string `json:"about,omitempty"`   // few words that are nobody's personal data: a channel, a reason key; "via": the plugin by which he did it
 	Card    bool              `json:"card,omitempty"`    // it stands on the customer's timeline by itself
 	Read    bool              `json:"read,omitempty"`    // it tells of reading: nothing changed
 	Prev    string            `json:"prev"`
@@ -72,9 +73,21 @@ func New(db store.DB, now func() time.Time) *Journal {
 
 // Append writes the fact in the transaction. Readers are woken after the commit.
 func (j *Journal) Append(ctx context.Context, tx store.Tx, f Fact) error {
-	f.At, f.Actor = j.now(), access.ActorFrom(ctx).ID
+	f.At, f.Actor, f.About = j.now(), access.ActorFrom(ctx).ID, about(ctx, f.About)
 	j.append(tx, &f)
 	return nil
+}
+
+// about adds by which plugin somebody let it be done.
+func about(ctx context.Context, words map[string]string) map[string]string {
+	via := access.Via(ctx)
+	if via == "" {
+		return words
+	}
+	more := make(map[string]string, len(words)+1)
+	maps.Copy(more, words)
+	more["via"] = via
+	return more
 }
 
 // append writes a fact that has its moment and its actor.

@@ -60,7 +60,7 @@ func Exported(entity string, fields []string, count int) Fact {
 // write them itself, and fail with what the store said: nobody reads what cannot be written down. It must not be called
 // in a transaction.
 func (j *Journal) Note(ctx context.Context, f Fact) error {
-	f.At, f.Actor, f.Read, f.Card = j.now(), access.ActorFrom(ctx).ID, true, false
+	f.At, f.Actor, f.About, f.Read, f.Card = j.now(), access.ActorFrom(ctx).ID, about(ctx, f.About), true, false
 	for !j.notes.put(f) {
 		if err := j.Flush(ctx); err != nil {
 			return fault.Wrap(err, fault.Unavailable, "journal.full")
@@ -122,7 +122,7 @@ type notes struct {
 }
 
 // reading is what makes two notes about one record the same.
-type reading struct{ actor, name, entity, id, fields string }
+type reading struct{ actor, via, name, entity, id, fields string }
 
 func newNotes() *notes {
 	return &notes{came: make(chan struct{}, 1), known: [2]map[reading]time.Time{{}, {}}}
@@ -133,7 +133,7 @@ func (n *notes) put(f Fact) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if f.ID != "" {
-		r := reading{f.Actor, f.Name, f.Entity, f.ID, strings.Join(f.Fields, ",")}
+		r := reading{f.Actor, f.About["via"], f.Name, f.Entity, f.ID, strings.Join(f.Fields, ",")}
 		if n.lately(r, f.At) {
 			return true
 		}
@@ -181,7 +181,7 @@ func (n *notes) again(f Fact) bool {
 	}
 	for i := len(n.waiting) - 1; i >= max(0, len(n.waiting)-32); i-- {
 		w := &n.waiting[i]
-		if w.ID != "" || w.Actor != f.Actor || w.Name != f.Name || w.Entity != f.Entity || !slices.Equal(w.Fields, f.Fields) {
+		if w.ID != "" || w.Actor != f.Actor || w.Name != f.Name || w.Entity != f.Entity || w.About["via"] != f.About["via"] || !slices.Equal(w.Fields, f.Fields) {
 			continue
 		}
 		times, _ := strconv.Atoi(w.About["times"])

@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,8 +34,12 @@ func (b *Book) Attached(tx store.Tx, entity string, id ID) (blobs []string) {
 	return blobs
 }
 
-// Unattached tells which of the blobs no record refers to, in use, in the bin or in a history. It reads every record,
-// in many transactions: a record that is written meanwhile may be missed.
+// KeepBlobs says that the values of another bucket than the book's own refer to blobs too, as 64 hexadecimal digits. It
+// is called while the appliance is put together.
+func (b *Book) KeepBlobs(bucket string) { b.keeping = append(b.keeping, bucket) }
+
+// Unattached tells which of the blobs nothing refers to: no record, in use, in the bin or in a history, and no bucket of
+// KeepBlobs. It reads every record, in many transactions: a record that is written meanwhile may be missed.
 func (b *Book) Unattached(ctx context.Context, blobs []string) ([]string, error) {
 	free := map[string]bool{}
 	for _, hash := range blobs {
@@ -44,7 +49,7 @@ func (b *Book) Unattached(ctx context.Context, blobs []string) ([]string, error)
 	err := b.db.View(ctx, func(tx store.Tx) error {
 		buckets = buckets[:0]
 		for _, name := range tx.Buckets() {
-			if strings.HasPrefix(name, "record.") {
+			if strings.HasPrefix(name, "record.") || slices.Contains(b.keeping, name) {
 				buckets = append(buckets, name)
 			}
 		}

@@ -39,10 +39,16 @@ func TestAttachedAndUnattached(t *testing.T) {
 		return nil
 	}))
 	all := []string{blobName(1), blobName(2), blobName(3), blobName(4), blobName(5), blobName(6)}
+	b.KeepBlobs("somebody.else")
+	must(t, b.Update(ctx, func(tx store.Tx) error {
+		tx.Bucket("somebody.else").Put([]byte("a"), []byte(`{"blob":"`+blobName(6)+`"}`))
+		tx.Bucket("not.asked").Put([]byte("a"), []byte(blobName(5)))
+		return nil
+	}))
 	got, err := b.Unattached(ctx, all)
 	must(t, err)
-	if !slices.Equal(got, all[4:]) {
-		t.Errorf("nothing refers to %v, want %v", got, all[4:])
+	if !slices.Equal(got, all[4:5]) {
+		t.Errorf("nothing refers to %v, want %v", got, all[4:5])
 	}
 }
 

@@ -51,6 +51,7 @@ type Book struct {
 	wheres   sync.Map // whereKey -> *filter.Filter: conditions of roles, parsed
 	asker    Asker
 	wake     chan struct{}
+	keeping  []string // buckets beside its own that refer to blobs
 }
 
 // Parts is what a Book is made of.
