@@ -5,7 +5,7 @@
 // entity that the schema gains is here with no code.
 //
 // It promises that nothing is answered without a token or a session but /healthz, /readyz and the list of methods that
-// OPTIONS gives; that a change names the version it saw (If-Match); that asking twice with one Idempotency-Key does a
+// OPTIONS gives; that a change of a record or of the roles names the version it saw (If-Match); that asking twice with one Idempotency-Key does a
 // thing once; that every error is application/problem+json (RFC 9457) with an id that the log knows too; that what a
 // caller sends is bounded in size, depth and number before anything looks at it; and that the journal hears of each
 // reading (who, which record, which sensitive fields) before the answer leaves.
@@ -31,6 +31,7 @@ import (
 	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/attachment"
 	"github.com/karov-crm/karov/appliance/contact"
+	"github.com/karov-crm/karov/appliance/deal"
 	"github.com/karov-crm/karov/appliance/inbox"
 	"github.com/karov-crm/karov/appliance/journal"
 	"github.com/karov-crm/karov/appliance/record"
@@ -38,6 +39,7 @@ import (
 	"github.com/karov-crm/karov/appliance/search"
 	"github.com/karov-crm/karov/appliance/segment"
 	"github.com/karov-crm/karov/appliance/staff"
+	"github.com/karov-crm/karov/appliance/task"
 	"github.com/karov-crm/karov/appliance/transfer"
 )
 
@@ -57,9 +59,13 @@ type Parts struct {
 	Files    *attachment.Room
 	Transfer *transfer.Office
 	Segments *segment.Room
+	Tasks    *task.Room
+	Deals    *deal.Room
 	Log      *slog.Logger
 	Now      func() time.Time
 	Version  string // of the program, for the OpenAPI document
+	Country  string // of the office in ISO 3166 letters: whose phones a file has where they name no other; "" for IL
+	Spool    string // folder for files that wait to be imported; "" for the system's own
 	Limits   Limits
 
 	// Session gives the actor of a browser that is signed in, and the zero Actor for none. Own tells whether the
@@ -78,6 +84,7 @@ type Parts struct {
 type Limits struct {
 	Body      int64         // bytes of a request; 1 MB
 	File      int64         // bytes of an uploaded file; 64 MB
+	Import    int64         // bytes of a file to import; 512 MB
 	Time      time.Duration // that one request may take, or one pause of a file or a stream; 30 s
 	Streams   int           // streams of events of one account at once; 8. All accounts together have 64 times as many
 	PerSecond float64       // requests of one account, on average; 50. One network address may make four times as many
@@ -90,6 +97,9 @@ func (l Limits) filled() Limits {
 	}
 	if l.File == 0 {
 		l.File = 64 << 20
+	}
+	if l.Import == 0 {
+		l.Import = 512 << 20
 	}
 	if l.Streams == 0 {
 		l.Streams = 8
@@ -116,6 +126,7 @@ type API struct {
 	streams   *streams
 	exports   *streams
 	running   *running
+	imports   *imports
 	metrics   *metrics
 	paths     map[string]bool // of the routes
 }
@@ -135,7 +146,7 @@ func New(p Parts) (*API, error) {
 	a.addresses = newLimiter(4*p.Limits.PerSecond, 4*p.Limits.Burst)
 	a.streams = newStreams(p.Limits.Streams)
 	a.exports = newStreams(exportsEach)
-	a.running = newRunning()
+	a.running, a.imports = newRunning(), &imports{}
 	a.echo.HTTPErrorHandler = a.fail
 	a.echo.IPExtractor = echo.ExtractIPDirect() // a header that anybody can send is no address
 	a.echo.Use(a.measure, a.headers, a.recovered)
@@ -177,7 +188,8 @@ type route struct {
 }
 
 func (a *API) routes() []route {
-	return slices.Concat(a.machineRoutes(), a.recordRoutes(), a.traceRoutes(), a.manyRoutes(), a.inboxRoutes(), a.schemaRoutes(), a.forgetRoutes(), a.segmentRoutes())
+	return slices.Concat(a.machineRoutes(), a.recordRoutes(), a.traceRoutes(), a.manyRoutes(), a.importRoutes(), a.inboxRoutes(), a.taskRoutes(), a.dealRoutes(),
+		a.schemaRoutes(), a.forgetRoutes(), a.segmentRoutes(), a.roleRoutes(), a.staffRoutes(), a.auditRoutes())
 }
 
 const (

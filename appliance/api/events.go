@@ -63,6 +63,13 @@ func (a *API) events(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	return a.stream(c, func(ctx context.Context, l *listener) error {
+		return a.Journal.Watch(ctx, journal.Watcher{After: after, Breath: eventBreath, Beat: eventBeat, May: l.may, Tell: l.tell})
+	})
+}
+
+// stream answers with server-sent events until serve returns, the caller hangs up or the appliance goes down.
+func (a *API) stream(c echo.Context, serve func(context.Context, *listener) error) error {
 	leave, err := a.streams.take(access.ActorFrom(c.Request().Context()).ID)
 	if err != nil {
 		return err
@@ -91,8 +98,10 @@ func (a *API) events(c echo.Context) error {
 	if err := l.say("retry: 2000\n\n"); err != nil {
 		return nil // the caller is gone: nobody is left to tell
 	}
-	err = a.Journal.Watch(ctx, journal.Watcher{After: after, Breath: eventBreath, Beat: eventBeat, May: l.may, Tell: l.tell})
-	return l.over(ctx, err)
+	if err := serve(ctx, l); err != nil {
+		return l.over(ctx, err)
+	}
+	return nil
 }
 
 // placeOf reads from where a stream goes on: after the event that the caller saw last, or from now on.

@@ -92,18 +92,28 @@ func bareHouse(t testing.TB, change func(*Parts), more ...schema.Entity) *house 
 	if err := store.Prepare(ctx, db, nil); err != nil {
 		t.Fatal(err)
 	}
-	gate := must(access.NewGate())(t)
 	facts := journal.New(db, time.Now)
+	var people *staff.Room
+	gate := must(access.OpenGate(ctx, access.Options{DB: db, Now: time.Now,
+		CheckWhere: func(string, string) error { return nil }, CheckField: func(string, string) error { return nil },
+		Tell: func(ctx context.Context, tx store.Tx, name, role string, about map[string]string) error {
+			return facts.Append(ctx, tx, journal.Fact{Name: name, Entity: "role", ID: role, About: about})
+		},
+		Holders: func(tx store.Tx, role access.Role) (int, error) { return people.Holders(tx, role) }}))(t)
+	people = staff.New(db, gate, facts, time.Now)
 	kinds := must(schema.Open(ctx, db, schema.Options{Journal: facts, Gate: gate, Now: time.Now}, slices.Concat([]schema.Entity{contact.Entity(), contact.TagEntity(), task.Entity()}, inbox.Entities(), deal.Entities("ILS"), segment.Entities(), more)...))(t)
 	book := record.NewBook(record.Parts{DB: db, Schema: kinds, Gate: gate, Journal: facts, Now: time.Now})
 	contacts := contact.New(book, gate, "IL")
 	h.jobs = job.NewQueue(db, time.Now)
-	p := Parts{Book: book, Schema: kinds, Contacts: contacts, Staff: staff.New(db, gate, facts, time.Now), Search: search.New(db, gate),
+	p := Parts{Book: book, Schema: kinds, Contacts: contacts, Staff: people, Search: search.New(db, gate),
 		Gate: gate, Journal: facts, Files: attachment.New(book, gate, facts, must(blob.Open(filepath.Join(t.TempDir(), "blobs")))(t), time.Now),
 		Inbox: inbox.New(inbox.Parts{Book: book, Gate: gate, Contacts: contacts, Jobs: h.jobs, Now: time.Now}),
 		Log:   slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: time.Now, Version: "1.2.3",
 		Limits: Limits{PerSecond: 1e6, Burst: 1e6}}
 	p.Segments = segment.New(segment.Parts{Book: book, Gate: gate, Journal: facts, Jobs: h.jobs, Schema: kinds, Now: time.Now})
+	p.Tasks = task.New(task.Parts{Book: book, Gate: gate, Journal: facts, Contacts: contacts, Zone: time.UTC, Now: time.Now})
+	p.Deals = deal.New(deal.Parts{Book: book, Gate: gate, Journal: facts, Contacts: contacts, Now: time.Now})
+	p.Spool = t.TempDir()
 	p.Transfer = &transfer.Office{Book: book, Gate: gate, Journal: facts, Contacts: contacts, Staff: p.Staff, Now: time.Now}
 	if change != nil {
 		change(&p)

@@ -113,6 +113,14 @@ func (d *document) components() doc {
 		"Bulk":        bulkSchema(),
 		"Membership":  membershipSchema(),
 		"Explanation": explanationSchema(),
+		"Role":        roleSchema(),
+		"RoleVersion": roleVersionSchema(),
+		"Team":        teamSchema(),
+		"Account":     accountSchema(),
+		"Audited":     auditedSchema(),
+		"Import":      importSchema(),
+		"Card":        cardSchema(),
+		"Outlook":     outlookSchema(),
 	}
 	for _, e := range d.entities() {
 		schemas[e.Name] = d.shownSchema(e)

@@ -45,7 +45,7 @@ func statusOf(f *fault.Error, method string) int {
 		return http.StatusUnsupportedMediaType
 	case "version.missing":
 		return http.StatusPreconditionRequired
-	case "record.changed", "version.weak":
+	case "record.changed", "version.weak", "role.changed-meanwhile":
 		return http.StatusPreconditionFailed
 	}
 	switch f.Kind {

@@ -82,11 +82,9 @@ func (a *API) schemaVersions(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	var before uint64
-	if cursor, given := values["cursor"]; given {
-		if before, err = strconv.ParseUint(cursor, 10, 64); err != nil || before == 0 {
-			return fault.InvalidField("cursor", "list.cursor")
-		}
+	before, err := beforeOf(values)
+	if err != nil {
+		return err
 	}
 	versions, err := a.Schema.Versions(c.Request().Context(), before, limit+1)
 	if err != nil {
@@ -201,7 +199,8 @@ func wholeOf(values record.Values, name string) (uint64, error) {
 
 func describeSchema(*document) operation {
 	entity := doc{"type": "object", "required": []string{"name", "custom", "hidden", "labels", "plurals", "timeline", "fields"}, "properties": doc{
-		"name": text(), "custom": doc{"type": "boolean", "description": "Made by the office, not built in."}, "hidden": outOfUse(), "labels": labelled(),
+		"name": text(), "custom": doc{"type": "boolean", "description": "Made by the office or a plugin, not built in."}, "plugin": declarer(),
+		"hidden": outOfUse(), "labels": labelled(),
 		"plurals": labelled(), "title": text(), "owner": text(), "via": text(), "contact": text(),
 		"timeline": doc{"type": "boolean"}, "fields": list(shownFieldSchema())}}
 	return call("schema", "What kinds of record there are, and which fields of them the caller may see.").
@@ -212,7 +211,7 @@ func describeSchema(*document) operation {
 func shownFieldSchema() doc {
 	choice := doc{"type": "object", "required": []string{"value", "labels", "retired"}, "properties": doc{"value": text(), "labels": labelled(),
 		"retired": doc{"type": "boolean", "description": "Old records may hold it; nobody can choose it any more."}}}
-	properties := doc{"name": text(), "type": doc{"enum": append(schema.Types(), schema.Data)}, "labels": labelled(), "hidden": outOfUse(),
+	properties := doc{"name": text(), "type": doc{"enum": append(schema.Types(), schema.Data)}, "plugin": declarer(), "labels": labelled(), "hidden": outOfUse(),
 		"read_only": doc{"type": "boolean", "description": "For the caller."}, "default": doc{"description": "What a new record gets by itself."},
 		"max": doc{"type": "integer"}, "target": text(), "currency": text(), "formula": text(), "choices": list(choice)}
 	for _, name := range []string{"many", "custom", "required", "unique", "indexed", "searched", "sensitive"} {
@@ -220,6 +219,10 @@ func shownFieldSchema() doc {
 	}
 	return doc{"type": "object", "required": []string{"name", "type", "many", "custom", "hidden", "labels", "required", "unique", "indexed",
 		"searched", "sensitive", "read_only", "default"}, "properties": properties}
+}
+
+func declarer() doc {
+	return doc{"type": "string", "description": "The plugin that declares it; not there for what the office made or is built in."}
 }
 
 func outOfUse() doc {

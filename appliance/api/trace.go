@@ -66,11 +66,9 @@ func (a *API) history(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	var before uint64
-	if text, given := values["cursor"]; given {
-		if before, err = strconv.ParseUint(text, 10, 64); err != nil || before == 0 {
-			return fault.InvalidField("cursor", "list.cursor")
-		}
+	before, err := beforeOf(values)
+	if err != nil {
+		return err
 	}
 	found, err := a.Book.History(ctx, e.Name, id, before, limit)
 	if err != nil {

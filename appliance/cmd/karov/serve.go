@@ -155,8 +155,8 @@ func (a *appliance) handler(ctx context.Context) (http.Handler, error) {
 // programs makes the API; its streams end when down is closed.
 func (a *appliance) programs(limits api.Limits, down <-chan struct{}) (*api.API, error) {
 	return api.New(api.Parts{Book: a.book, Schema: a.schema, Gate: a.gate, Journal: a.journal, Files: a.files, Transfer: a.transfer, Segments: a.segments,
-		Contacts: a.contacts, Inbox: a.inbox, Staff: a.staff, Search: a.search, Log: a.log, Now: a.now, Version: version,
-		Limits: limits, Ready: a.ready, Plugins: a.pluginStates, Down: down})
+		Contacts: a.contacts, Inbox: a.inbox, Tasks: a.tasks, Deals: a.deals, Staff: a.staff, Search: a.search, Log: a.log, Now: a.now, Version: version,
+		Country: a.config.Country, Spool: a.config.Data, Limits: limits, Ready: a.ready, Plugins: a.pluginStates, Down: down})
 }
 
 // pluginStates gives each plugin's state by its id.
