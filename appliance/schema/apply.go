@@ -32,7 +32,7 @@ type place struct {
 	entity  *entityLayer
 	builtin *Entity // nil for an own one
 	field   *fieldLayer
-	origin  *Field // the built-in field, nil for an own one
+	origin  *Field // the built-in field, or the one that a plugin declares; nil for an own one
 }
 
 // now is the field as it would be with what the draft has of it.
@@ -74,6 +74,10 @@ func (d *draft) field(entity, name string) (place, error) {
 	for _, f := range p.entity.Fields {
 		if f.Number != 0 && f.Name == name {
 			p.field = f
+			if f.Declared != nil {
+				declared := f.Declared.field(f.Name, f.Number)
+				p.origin = &declared
+			}
 			return p, nil
 		}
 	}
@@ -181,7 +185,7 @@ func (d *draft) changeEntity(op Op) error {
 	}
 	switch op.Kind {
 	case RenameEntity:
-		if p.entity.Labels, err = relabelled(p.entity.Labels, op.Labels, p.builtin == nil); err != nil {
+		if p.entity.Labels, err = relabelled(p.entity.Labels, op.Labels, p.builtin == nil && p.entity.Declared == nil); err != nil {
 			return err
 		}
 		p.entity.Plurals, err = relabelled(p.entity.Plurals, op.Plurals, false)

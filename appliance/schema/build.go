@@ -58,7 +58,13 @@ func (b *builder) changed(e Entity, l *entityLayer) Entity {
 	if l == nil {
 		return e
 	}
+	if d := l.Declared; d != nil && e.Custom {
+		e.Plugin, e.Labels, e.Plurals = d.Plugin, d.Labels, d.Plurals
+	}
 	e.Labels, e.Plurals, e.Hidden = over(e.Labels, l.Labels), over(e.Plurals, l.Plurals), l.Hidden && (e.Custom || canHide(&e))
+	if l.Declared != nil && l.Declared.Gone {
+		e.Hidden = e.Custom
+	}
 	if e.Custom {
 		e.Title, e.Owner, e.Via, e.Contact, e.Timeline = l.Title, l.Owner, l.Via, l.Contact, l.Timeline
 	}
@@ -106,6 +112,13 @@ func freeName(e *Entity, l *entityLayer, own *fieldLayer) string {
 
 // ownField is an office's own field as its layer describes it.
 func ownField(l *fieldLayer) Field {
+	if d := l.Declared; d != nil {
+		f := changedField(d.field(l.Name, l.Number), l)
+		if d.Gone {
+			f.Hidden, f.Required = true, false
+		}
+		return f
+	}
 	return changedField(Field{Name: l.Name, Number: l.Number, Custom: true, Type: l.Type, Many: l.Many, Target: l.Target,
 		Currency: l.Currency, Max: l.Max, Formula: l.Formula}, l)
 }

@@ -28,6 +28,7 @@ type entityLayer struct {
 	Contact  string            `json:"contact,omitempty"`
 	Timeline bool              `json:"timeline,omitempty"`
 	Fields   []*fieldLayer     `json:"fields,omitempty"`
+	Declared *declaredEntity   `json:"declared,omitempty"` // of a plugin's
 
 	unknown members
 }
@@ -57,6 +58,7 @@ type fieldLayer struct {
 	Sensitive *bool           `json:"sensitive,omitempty"`
 	Default   json.RawMessage `json:"default,omitempty"` // null: none, though the program has one
 	Formula   string          `json:"formula,omitempty"`
+	Declared  *declaredField  `json:"declared,omitempty"` // of a plugin's: what it is, instead of the type and what follows
 
 	unknown members
 }

@@ -26,6 +26,7 @@ func (r *Registry) back(tx store.Tx, before *Schema, to uint64) (*revision, erro
 	}
 	d := &draft{builtin: r.builtin, layer: target, next: nextNumber(tx)}
 	if before.layer != nil {
+		d.forget(before.layer)
 		d.keep(before.layer)
 	}
 	d.layer.prune()
@@ -39,19 +40,33 @@ func (r *Registry) back(tx store.Tx, before *Schema, to uint64) (*revision, erro
 	return &revision{schema: after, next: d.next, to: to}, nil
 }
 
+// forget drops out of the draft, which is an older layer, what a plugin declared then and was purged since.
+func (d *draft) forget(newer *layer) {
+	d.layer.Entities = slices.DeleteFunc(d.layer.Entities, func(e *entityLayer) bool {
+		now := newer.entity(e.Name)
+		e.Fields = slices.DeleteFunc(e.Fields, func(f *fieldLayer) bool {
+			return f.Declared != nil && (now == nil || now.own(f.Number, f.Name) == nil)
+		})
+		return e.Declared != nil && now == nil
+	})
+}
+
 // keep brings into the draft, which is an older layer, what a newer one has besides: hidden, so that it is out of use, and
 // whole, because records may hold it.
 func (d *draft) keep(newer *layer) {
 	for _, e := range newer.clone().Entities {
 		older := d.layer.entity(e.Name)
 		if older == nil && (e.Custom || d.builtinEntity(e.Name) == nil) {
-			e.Hidden = true
+			e.Hidden = e.Hidden || e.Declared == nil
 			d.layer.Entities = append(d.layer.Entities, e)
 			continue
 		}
 		if older == nil {
 			older = &entityLayer{Name: e.Name}
 			d.layer.Entities = append(d.layer.Entities, older)
+		}
+		if older.Declared = e.Declared; e.Declared != nil { // which entities a plugin has is its own to say
+			older.Title, older.Owner, older.Via, older.Contact, older.Timeline = e.Title, e.Owner, e.Via, e.Contact, e.Timeline
 		}
 		for _, f := range e.Fields {
 			d.keepField(older, f)
@@ -75,6 +90,14 @@ func (d *draft) keepField(e *entityLayer, f *fieldLayer) {
 			older = &fieldLayer{Name: f.Name}
 			e.Fields = append(e.Fields, older)
 		}
+	}
+	if f.Declared != nil {
+		choices = slices.Concat(f.Declared.Choices, f.Declared.Retired)
+		if older == nil {
+			e.Fields = append(e.Fields, f)
+			return
+		}
+		older.Declared = f.Declared
 	}
 	if older == nil {
 		f.Hidden, f.Required = true, nil

@@ -75,6 +75,7 @@ type Field struct {
 
 	Hidden  bool              // out of use: not shown, not writable; what records hold of it stays
 	Custom  bool              // made by the office or a plugin, not built in
+	Plugin  string            // id of the plugin that declares it, "" for none
 	Labels  map[string]string // a custom field's name for people, by language
 	Retired []string          // of a Choice: values that old records may hold and nobody can choose any more
 
@@ -91,6 +92,7 @@ type Entity struct {
 	Contact string // the Link field that names the customer a record concerns; "id" for the customer itself
 
 	Custom  bool              // made by the office or a plugin, not built in
+	Plugin  string            // id of the plugin that declares it, "" for none
 	Hidden  bool              // out of use; its records stay
 	Labels  map[string]string // a custom entity's name for people, by language
 	Plurals map[string]string // the same, of many

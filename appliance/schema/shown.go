@@ -4,6 +4,7 @@ package schema
 type ShownEntity struct {
 	Name     string            `json:"name"`
 	Custom   bool              `json:"custom"`
+	Plugin   string            `json:"plugin,omitempty"` // that declares it
 	Hidden   bool              `json:"hidden"`
 	Labels   map[string]string `json:"labels"` // where the office gave it names of its own
 	Plurals  map[string]string `json:"plurals"`
@@ -21,6 +22,7 @@ type ShownField struct {
 	Type      Type              `json:"type"`
 	Many      bool              `json:"many"`
 	Custom    bool              `json:"custom"`
+	Plugin    string            `json:"plugin,omitempty"` // that declares it
 	Hidden    bool              `json:"hidden"`
 	Labels    map[string]string `json:"labels"`
 	Required  bool              `json:"required"`
@@ -46,7 +48,7 @@ type ShownChoice struct {
 
 // Shown is the entity as it is told.
 func (e *Entity) Shown() ShownEntity {
-	shown := ShownEntity{Name: e.Name, Custom: e.Custom, Hidden: e.Hidden, Labels: over(e.Labels, nil), Plurals: over(e.Plurals, nil),
+	shown := ShownEntity{Name: e.Name, Custom: e.Custom, Plugin: e.Plugin, Hidden: e.Hidden, Labels: over(e.Labels, nil), Plurals: over(e.Plurals, nil),
 		Title: e.Title, Owner: e.Owner, Via: e.Via, Contact: e.Contact, Timeline: e.Timeline, Fields: make([]ShownField, len(e.Fields))}
 	for i := range e.Fields {
 		shown.Fields[i] = e.Fields[i].shown()
@@ -55,7 +57,7 @@ func (e *Entity) Shown() ShownEntity {
 }
 
 func (f *Field) shown() ShownField {
-	shown := ShownField{Name: f.Name, Type: f.Type, Many: f.Many, Custom: f.Custom, Hidden: f.Hidden, Labels: over(f.Labels, nil),
+	shown := ShownField{Name: f.Name, Type: f.Type, Many: f.Many, Custom: f.Custom, Plugin: f.Plugin, Hidden: f.Hidden, Labels: over(f.Labels, nil),
 		Required: f.Required, Unique: f.Unique, Indexed: f.Indexed, Searched: f.Searched, Sensitive: f.Sensitive,
 		ReadOnly: f.Closed || f.Hidden || f.Type == Formula, Default: f.Default, Max: f.Max, Target: f.Target, Currency: f.Currency, Formula: f.Formula}
 	for _, value := range f.Choices {
