@@ -12,6 +12,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+// errCallOver is what is wrong with a person's ctx that is used too late.
+var errCallOver = errors.New("the call for which this context was made is over; sdk.AsPlugin goes on as the plugin itself")
+
 // Error is an error with a sentence for people. Key names the sentence ("mail.refused") in the plugin's locale folder;
 // Err is what lies beneath and is shown beside the sentence, as the other side said it.
 type Error struct {
@@ -165,6 +168,9 @@ func (e *Error) tell(f *wirev1.Fault) {
 func fromWire(err error) error {
 	if err == nil {
 		return nil
+	}
+	if e, ok := err.(*Error); ok { // refused on this side, before it was sent
+		return e
 	}
 	f := wire.FaultOf(err)
 	e := &Error{Key: f.Key, Params: f.Params, Err: beneath(err, f), kind: f.Kind, fields: f.Fields}

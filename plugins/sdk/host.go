@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/karov-crm/karov/plugins/wire"
 	wirev1 "github.com/karov-crm/karov/plugins/wire/v1"
@@ -17,19 +16,45 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Deadlines of the calls to the host, where the plugin's own context has none that is nearer.
-const (
-	deliverWithin = 10 * time.Minute
-	callWithin    = 30 * time.Second
-)
-
 // host is Host over the line.
 type host struct {
-	client wirev1.HostClient
-	log    *slog.Logger
-	out    egress
-	web    *http.Client // over out
+	client  wirev1.HostClient
+	log     *slog.Logger
+	out     egress
+	web     *http.Client // over out
+	records records
+	kv      kv
+	blobs   blobs
+	secrets secrets
+	office  office
 }
+
+func newHost(conn grpc.ClientConnInterface, log *slog.Logger, out egress) *host {
+	return &host{
+		client: wirev1.NewHostClient(conn), log: log, out: out, web: out.httpClient(),
+		records: records{wirev1.NewRecordsClient(conn)}, kv: kv{wirev1.NewKVClient(conn)},
+		blobs: blobs{wirev1.NewBlobsClient(conn)}, secrets: secrets{wirev1.NewSecretsClient(conn)},
+		office: office{wirev1.NewOfficeClient(conn)},
+	}
+}
+
+// Log is the host's log.
+func (h *host) Log() *slog.Logger { return h.log }
+
+// Records is what the office holds.
+func (h *host) Records() Records { return h.records }
+
+// KV is the plugin's own store.
+func (h *host) KV() KV { return h.kv }
+
+// Blobs keeps files.
+func (h *host) Blobs() Blobs { return h.blobs }
+
+// Secrets keeps secrets.
+func (h *host) Secrets() Secrets { return h.secrets }
+
+// Office tells where the plugin is.
+func (h *host) Office() Office { return h.office }
 
 // Dial opens a connection by the way out.
 func (h *host) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -38,9 +63,6 @@ func (h *host) Dial(ctx context.Context, network, addr string) (net.Conn, error)
 
 // HTTPClient is the client over Dial.
 func (h *host) HTTPClient() *http.Client { return h.web }
-
-// Log is the host's log.
-func (h *host) Log() *slog.Logger { return h.log }
 
 // Deliver streams the message to the host and returns when the host has it on disk.
 func (h *host) Deliver(ctx context.Context, m Message) error {
@@ -170,34 +192,24 @@ func sendChunk(stream receiveStream, c *wirev1.Chunk) error {
 
 // Cursor asks the host how far the plugin is.
 func (h *host) Cursor(ctx context.Context, account string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, callWithin)
-	defer cancel()
-	answer, err := h.client.Cursor(ctx, &wirev1.CursorRequest{Account: wire.Valid(account)})
-	if err != nil {
-		return "", fromWire(err)
-	}
-	return answer.GetCursor(), nil
+	answer, err := call(ctx, h.client.Cursor, &wirev1.CursorRequest{Account: wire.Valid(account)})
+	return answer.GetCursor(), err
 }
 
 // SaveCursor keeps a cursor without a message.
 func (h *host) SaveCursor(ctx context.Context, account, cursor string) error {
-	ctx, cancel := context.WithTimeout(ctx, callWithin)
-	defer cancel()
-	_, err := h.client.SaveCursor(ctx, &wirev1.SaveCursorRequest{
-		Account: wire.Valid(account), Cursor: wire.Valid(cursor),
-	})
-	return fromWire(err)
+	ask := &wirev1.SaveCursorRequest{Account: wire.Valid(account), Cursor: wire.Valid(cursor)}
+	_, err := call(ctx, h.client.SaveCursor, ask)
+	return err
 }
 
 // Report tells the administrator how an account fares.
 func (h *host) Report(ctx context.Context, r Health) error {
-	ctx, cancel := context.WithTimeout(ctx, callWithin)
-	defer cancel()
-	_, err := h.client.Report(ctx, &wirev1.ReportRequest{
-		Account: wire.Valid(r.Account), Ok: r.OK, Key: wire.Valid(r.Key),
+	_, err := call(ctx, h.client.Report, &wirev1.ReportRequest{
+		Channel: wire.Valid(r.Channel), Account: wire.Valid(r.Account), Ok: r.OK, Key: wire.Valid(r.Key),
 		Params: validParams(r.Params), Detail: wire.Valid(r.Detail),
 	})
-	return fromWire(err)
+	return err
 }
 
 // open reads a file of a message that is being sent. The reader ends with ctx, which is that of the Send.
@@ -208,35 +220,5 @@ func (h *host) open(ctx context.Context, handle string) (io.ReadCloser, error) {
 		cancel()
 		return nil, fromWire(err)
 	}
-	return &hostFile{stream: stream, cancel: cancel}, nil
-}
-
-// hostFile is a file that lies with the host.
-type hostFile struct {
-	stream grpc.ServerStreamingClient[wirev1.ReadFileResponse]
-	cancel context.CancelFunc
-	rest   []byte
-}
-
-// Read gives the next bytes.
-func (f *hostFile) Read(p []byte) (int, error) {
-	for len(f.rest) == 0 {
-		answer, err := f.stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return 0, io.EOF
-		}
-		if err != nil {
-			return 0, fromWire(err)
-		}
-		f.rest = answer.GetData()
-	}
-	n := copy(p, f.rest)
-	f.rest = f.rest[n:]
-	return n, nil
-}
-
-// Close lets go of the file.
-func (f *hostFile) Close() error {
-	f.cancel()
-	return nil
+	return &pieces[*wirev1.ReadFileResponse]{recv: stream.Recv, bytes: (*wirev1.ReadFileResponse).GetData, end: cancel}, nil
 }

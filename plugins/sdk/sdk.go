@@ -1,21 +1,29 @@
-// Package sdk is what the author of a Karov plugin imports: a channel, a message, a host to hand it to.
+// Package sdk is what the author of a Karov plugin imports. A plugin's main function is one call of Run, with those parts
+// of Plugin filled that the plugin is: a channel, hooks, views, actions, jobs, routes, importers.
 //
-// A plugin is a process of its own. Main serves it until the host goes away; everything between the two processes
-// (sockets, tokens, gRPC) stays behind this package, so that a plugin reads as plain Go.
+// A plugin is a process of its own. Run serves it until the host goes away; everything between the two processes
+// (sockets, tokens, gRPC) stays behind this package, so that a plugin reads as plain Go: functions that take a ctx and a
+// Host, records with values of Go's own types, errors with a sentence.
 //
-// It promises that Deliver returns nil only after the host has the message on disk, that a message delivered twice
-// stands in the office once, and that the process ends when the host ends, however the host ended.
+// The process is confined. It has no network but Host.Dial and Host.HTTPClient, no resolver, no other programs, no files
+// but its own folder, and as much memory as its manifest asked for (the Go runtime is told so by GOMEMLIMIT). The package
+// needs none of them, and what a plugin wants kept it gives to Host.KV, Host.Blobs or Host.Records, which the office's
+// backup holds.
 //
-// It will not retry for the author: an error of Deliver means "keep it and bring it again".
+// It promises that what a handler asks of the Host with its ctx is done with the rights of the person for whom Karov
+// called; that Deliver returns nil only after the host has the message on disk, and a message delivered twice stands in
+// the office once; that a panic of a handler is an answer, not the end; and that the process ends when the host ends,
+// however the host ended.
+//
+// It will not retry for the author: an error of Deliver means "keep it and bring it again", one of Records "decide
+// again". Only Amend, which is made for it, tries again by itself.
 package sdk
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
 )
 
 // Info says who the plugin is. ID and Version repeat plugin.yaml; the host refuses to start a plugin whose words differ.
@@ -24,75 +32,8 @@ type Info struct {
 	Version string // semantic version
 }
 
-// Config is the plugin's configuration as the administrator gave it: flat keys as plugin.yaml's config schema names
-// them ("imap.host"), secrets already opened. It must never be logged.
-type Config map[string]string
-
-// Party is one end of a message.
-type Party struct {
-	Handle string // e-mail address, phone in E.164, user name
-	Name   string
-}
-
-// File is an attachment on its way into or out of the host.
-type File struct {
-	Name   string
-	Type   string // media type
-	Inline bool
-	Size   int64
-	Open   func() (io.ReadCloser, error) // called at most once
-}
-
-// Message is one message that came in over a channel.
-type Message struct {
-	Channel     string // kind of identity: "email"
-	Account     string // the office's own account that received it
-	ExternalID  string // the channel's id of the message; must be the same when the message is brought again
-	From        Party
-	To, CC      []Party
-	Subject     string
-	Text        string
-	HTML        string
-	InReplyTo   []string // ids of the messages this one answers, nearest first
-	SentAt      time.Time
-	Raw         *File // the original, byte for byte
-	Attachments []File
-	Automatic   bool   // an out-of-office note, a bounce, a list
-	Notice      string // key of a sentence when something had to be left out
-	Cursor      string // how far the plugin is in Account after this message; the host keeps it with the message
-}
-
-// Outgoing is one message to send.
-type Outgoing struct {
-	IdempotencyKey string // the same for each attempt at the same message
-	Channel        string
-	Account        string
-	To             Party
-	Subject        string
-	Text           string
-	ExternalID     string // the id the message must carry, so that answers to it are recognised
-	InReplyTo      string
-	References     []string
-	Attachments    []File
-}
-
-// Receipt is what the channel said when it took a message.
-type Receipt struct {
-	ExternalID string
-	At         time.Time
-}
-
-// Health is how one account of a channel fares. Key and Params name a sentence for the administrator
-// (as "mail.login-refused"); Detail is what the other side said, shown beside it as it is.
-type Health struct {
-	Account string
-	OK      bool
-	Key     string
-	Params  map[string]string
-	Detail  string
-}
-
-// Host is the daemon, as a plugin sees it. Its methods may be called from any goroutine.
+// Host is the daemon, as a plugin sees it. Its methods may be called from any goroutine. It grows with the contract: a host
+// made for a test embeds it and writes the methods that the test needs.
 type Host interface {
 	// Deliver hands over a message and returns when the host has it on disk. It is at-least-once and idempotent by
 	// (Channel, Account, ExternalID). On an error the plugin keeps the message and brings it again later.
@@ -106,6 +47,17 @@ type Host interface {
 	// Log writes to the host's log under the plugin's name.
 	Log() *slog.Logger
 
+	// Records is what the office holds: contacts, deals, the plugin's own entities.
+	Records() Records
+	// KV is the plugin's own store of small values.
+	KV() KV
+	// Blobs keeps files.
+	Blobs() Blobs
+	// Secrets keeps what a plugin must not store itself.
+	Secrets() Secrets
+	// Office tells where the plugin is, makes sentences, writes the audit and the journal, and asks for jobs.
+	Office() Office
+
 	// Dial opens a connection to "host:port" in the world. It is the only way out of a plugin, and goes where plugin.yaml's
 	// permissions.egress says and the administrator approved; anywhere else is an error that IsForbidden knows. The name is
 	// looked up by Karov. Network is "tcp"; TLS is the plugin's own to speak. Any library that takes a dial function of
@@ -114,17 +66,4 @@ type Host interface {
 	// HTTPClient is a client whose every connection is made by Dial. It is shared, keeps connections and may be used at once
 	// from everywhere; ctx of a request bounds it.
 	HTTPClient() *http.Client
-}
-
-// Channel is a plugin that brings messages in and carries answers out.
-type Channel interface {
-	// Configure takes a new configuration. It must not talk to the world; a wrong value is an Invalid error.
-	// It is called before Run and again on each change, never at the same time as itself.
-	Configure(ctx context.Context, c Config) error
-	// Run brings messages until ctx ends. After Configure it is ended and started again. A returned error other than
-	// ctx's makes the host start Run again with back-off.
-	Run(ctx context.Context, h Host) error
-	// Send carries one message out. Wrap errors with Temporary or Permanent; an unwrapped one counts as temporary.
-	// It may be called from several goroutines, and again with the same IdempotencyKey.
-	Send(ctx context.Context, h Host, out Outgoing) (Receipt, error)
 }

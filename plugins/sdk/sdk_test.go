@@ -126,7 +126,7 @@ func (r *recorder) Send(context.Context, Host, Outgoing) (Receipt, error) {
 
 func newTestServer(ctx context.Context, ch Channel) *server {
 	logs := newLogQueue(nil)
-	return &server{ch: ch, ctx: ctx, stop: func() {}, logs: logs, host: &host{log: newLogger(logs)}}
+	return newServer(ctx, Plugin{Channel: ch}, &host{log: newLogger(logs)}, logs)
 }
 
 func configure(n string) *wirev1.ConfigureRequest {
@@ -184,7 +184,7 @@ func TestDrainWaitsForSends(t *testing.T) {
 		if _, err := s.Configure(ctx, configure("1")); err != nil {
 			t.Fatal(err)
 		}
-		go func() { _, _ = s.Send(ctx, &wirev1.SendRequest{}) }()
+		go func() { _, _ = (channel{server: s}).Send(ctx, &wirev1.SendRequest{}) }()
 		synctest.Wait()
 		go func() { time.Sleep(5 * time.Second); close(r.hold) }()
 		go s.logs.run(ctx)
@@ -194,7 +194,7 @@ func TestDrainWaitsForSends(t *testing.T) {
 		if got := r.seen(); got[len(got)-1] != "sent" || !slices.Contains(got, "end") {
 			t.Errorf("drained after %v", got)
 		}
-		if _, err := s.Send(ctx, &wirev1.SendRequest{}); status.Code(err) != codes.Unavailable {
+		if _, err := (channel{server: s}).Send(ctx, &wirev1.SendRequest{}); status.Code(err) != codes.Unavailable {
 			t.Errorf("a message after the drain: %v", err)
 		}
 	})
@@ -206,7 +206,7 @@ func TestDrainGivesUpInTime(t *testing.T) {
 		defer cancel()
 		r := &recorder{hold: make(chan struct{})}
 		s := newTestServer(ctx, r)
-		go func() { _, _ = s.Send(ctx, &wirev1.SendRequest{}) }()
+		go func() { _, _ = (channel{server: s}).Send(ctx, &wirev1.SendRequest{}) }()
 		synctest.Wait()
 		began := time.Now()
 		if _, err := s.Drain(ctx, &wirev1.DrainRequest{Within: durationpb.New(3 * time.Second)}); err != nil {

@@ -27,22 +27,9 @@ type AccountLister interface {
 	Accounts() []string
 }
 
-// Main serves the channel until the host goes away, and is all that a plugin's main function calls. Started by hand,
-// it says what the program is and ends.
-func Main(info Info, ch Channel) {
-	if os.Getenv(wire.EnvCookie) != wire.Cookie {
-		fmt.Fprintf(os.Stderr, "%s %s is a plugin of Karov: Karov starts it, a person cannot.\n", info.ID, info.Version)
-		os.Exit(2)
-	}
-	if err := Serve(context.Background(), info, ch); err != nil {
-		fmt.Fprintf(os.Stderr, "[ERROR] %s: %v\n", info.ID, err)
-		os.Exit(1)
-	}
-}
-
-// Serve serves the channel until ctx ends or the host asks the plugin to stop. When the host is gone without a word,
-// it ends the whole process. It reads what the host passed to the process, so it can be called once.
-func Serve(ctx context.Context, info Info, ch Channel) error {
+// Serve serves the plugin until ctx ends or the host asks the plugin to stop. When the host is gone without a word, it
+// ends the whole process. It reads what the host passed to the process, so it can be called once.
+func (p Plugin) Serve(ctx context.Context) error {
 	l, err := openLine()
 	if err != nil {
 		return fmt.Errorf("open the line to the host: %w", err)
@@ -50,44 +37,43 @@ func Serve(ctx context.Context, info Info, ch Channel) error {
 	// The host decides when a plugin ends: a Ctrl-C meant for the daemon must not cut the plugin's work.
 	// Taken and left unread rather than ignored, since a program that the plugin starts would inherit that.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	conn, err := grpc.NewClient("unix:"+l.hostSocket, wire.DialOptions(l.token, l.peer)...)
+	conn, err := l.dial()
 	if err != nil {
 		return fmt.Errorf("reach the host: %w", err)
 	}
 	defer conn.Close()
-
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	logs := newLogQueue(wirev1.NewHostClient(conn))
-	out := egress{socket: os.Getenv(wire.EnvEgress), token: l.token}
-	s := &server{
-		info: info, ch: ch, ctx: ctx, stop: cancel, logs: logs,
-		host: &host{client: wirev1.NewHostClient(conn), log: newLogger(logs), out: out, web: out.httpClient()},
-	}
+	s := newServer(ctx, p, newHost(conn, newLogger(logs), l.out), logs)
+	defer s.stop()
 	var logging sync.WaitGroup
-	logging.Go(func() { logs.run(ctx) })
+	logging.Go(func() { logs.run(s.ctx) })
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: wire.Handshake(),
 		Plugins:         goplugin.PluginSet{wire.LineName: &wire.Line{Register: s.register}},
 		Logger:          hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: os.Stderr, JSONFormat: true}),
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-			g := grpc.NewServer(append(opts, wire.ServerOptions(l.token, l.peer)...)...)
-			go func() { // ends with ctx, which ends with Serve
-				<-ctx.Done()
+			g := grpc.NewServer(append(append(opts, wire.ServerOptions(l.token, l.peer)...), s.options()...)...)
+			go func() { // ends with the server's ctx, which ends with Serve
+				<-s.ctx.Done()
 				stopServer(g)
 			}()
 			return g
 		},
 	})
-	cancel()
-	s.endRun(ctx)
+	s.stop()
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), lingers)
+	defer cancel()
+	s.endRun(ending)
 	logging.Wait()
 	return nil
 }
 
-// stopServer lets calls that are being answered finish, but not for long: the host kills a plugin that lingers.
+// lingers is how long what is under way may take to end with the process: the host kills a plugin that lingers.
+const lingers = time.Second
+
+// stopServer lets calls that are being answered finish, but not for long.
 func stopServer(g *grpc.Server) {
-	late := time.AfterFunc(time.Second, g.Stop)
+	late := time.AfterFunc(lingers, g.Stop)
 	defer late.Stop()
 	g.GracefulStop()
 }
@@ -97,6 +83,12 @@ type line struct {
 	token      wire.Token
 	hostSocket string
 	peer       wire.Peer
+	out        egress
+}
+
+// dial reaches the host. Nothing is resolved: the address is a path.
+func (l *line) dial() (*grpc.ClientConn, error) {
+	return grpc.NewClient("unix:"+l.hostSocket, append(wire.DialOptions(l.token, l.peer), clientOptions()...)...)
 }
 
 // openLine reads the token from the inherited file and watches that file: when it ends, the host is gone, however it
@@ -120,6 +112,7 @@ func openLine() (*line, error) {
 	if len(l.token) != wire.TokenLength || l.hostSocket == "" {
 		return nil, errors.New("the token or the host's socket is missing")
 	}
+	l.out = egress{socket: os.Getenv(wire.EnvEgress), token: l.token}
 	parent := os.Getppid()
 	l.peer = wire.Peer{PID: func() int { return parent }, UID: os.Geteuid()}
 	go func() {
