@@ -22,14 +22,14 @@ func (b *breaker) ended(now time.Time, ran time.Duration) (wait time.Duration, o
 	}
 	recent := b.ends[:0]
 	for _, at := range b.ends {
-		if now.Sub(at) < b.t.CrashWindow {
+		if since := now.Sub(at); since >= 0 && since < b.t.CrashWindow { // one of the future is of another clock
 			recent = append(recent, at)
 		}
 	}
 	b.ends = append(recent, now)
 	if b.halfOpen || len(b.ends) >= b.t.Crashes {
 		b.halfOpen = true
-		return b.t.CircuitPause, true
+		return jitter(b.t.CircuitPause), true
 	}
 	wait = b.t.BackoffMax
 	if b.streak < 30 {

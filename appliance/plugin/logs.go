@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,8 +10,10 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 
 	"github.com/karov-crm/karov/appliance/fault"
@@ -24,13 +27,19 @@ const (
 	maxAttrs     = 30
 	linesASecond = 50
 	linesAtOnce  = 500
+
+	// What is printed faster is not read faster: the plugin waits, and the host has its processor for others.
+	printedASecond = 4 << 20
+	printedAtOnce  = 8 << 20
 )
 
 // pluginLog is the log under a plugin's name. Everything in it is hostile: lines are cut, and control characters are
 // written out, so that no plugin can forge a line of another.
 type pluginLog struct {
-	to    *slog.Logger
-	limit *rate.Limiter
+	to      *slog.Logger
+	limit   *rate.Limiter // of lines
+	printed *rate.Limiter // of bytes on standard error
+	kept    ring
 
 	mu      sync.Mutex
 	dropped int
@@ -39,36 +48,55 @@ type pluginLog struct {
 }
 
 func newPluginLog(to *slog.Logger, id string) *pluginLog {
-	return &pluginLog{to: to.With("plugin", id), limit: rate.NewLimiter(linesASecond, linesAtOnce)}
+	return &pluginLog{
+		to:    to.With("plugin", id),
+		limit: rate.NewLimiter(linesASecond, linesAtOnce), printed: rate.NewLimiter(printedASecond, printedAtOnce),
+	}
 }
 
-// line writes one line.
+// line writes one line, unless there are too many.
 func (l *pluginLog) line(level slog.Level, message string, attrs map[string]string) {
+	if l.allow() {
+		l.write(level, message, attrs)
+	}
+}
+
+// allow tells whether one more line may be written. It counts those that may not, and tells of them before the next.
+func (l *pluginLog) allow() bool {
 	l.mu.Lock()
 	if !l.limit.Allow() {
 		l.dropped++
 		l.mu.Unlock()
-		return
+		return false
 	}
 	dropped := l.dropped
 	l.dropped = 0
 	l.mu.Unlock()
-	ctx := context.Background() // a log line outlives the call that wrote it
 	if dropped > 0 {
-		l.to.LogAttrs(ctx, slog.LevelWarn, "a plugin's log lines were dropped, there were too many", slog.Int("lines", dropped))
+		const text = "a plugin's log lines were dropped, there were too many"
+		l.to.LogAttrs(context.Background(), slog.LevelWarn, text, slog.Int("lines", dropped))
+		l.kept.add(Line{At: time.Now(), Level: slog.LevelWarn, Text: text, Attrs: map[string]string{"lines": strconv.Itoa(dropped)}, Own: true})
 	}
+	return true
+}
+
+func (l *pluginLog) write(level slog.Level, message string, attrs map[string]string) {
+	kept := Line{At: time.Now(), Level: level, Text: printable(wire.Cut(message, maxLine)), Attrs: map[string]string{}}
 	var group []any
 	for _, k := range slices.Sorted(maps.Keys(attrs)) {
 		if len(group) == maxAttrs {
 			break
 		}
-		group = append(group, slog.String(printable(wire.Cut(k, 100)), printable(wire.Cut(attrs[k], maxLine))))
+		key, value := printable(wire.Cut(k, 100)), printable(wire.Cut(attrs[k], maxLine))
+		group = append(group, slog.String(key, value))
+		kept.Attrs[key] = value
 	}
 	out := []slog.Attr{}
 	if len(group) > 0 {
 		out = append(out, slog.Group("of", group...)) // in a group, so that they cannot pass for ours
 	}
-	l.to.LogAttrs(ctx, level, printable(wire.Cut(message, maxLine)), out...)
+	l.to.LogAttrs(context.Background(), level, kept.Text, out...) // a log line outlives the call that wrote it
+	l.kept.add(kept)
 }
 
 // printable writes control characters and what could turn the direction of a line as escapes.
@@ -93,25 +121,32 @@ func isControl(r rune) bool {
 }
 
 // stderr gives a writer that makes log lines of what a plugin prints.
-func (l *pluginLog) stderr() io.Writer { return &lineWriter{take: l.printed} }
+func (l *pluginLog) stderr() io.Writer { return &lineWriter{take: l.print, pace: l.printed} }
 
-// printed takes one line that a plugin printed and finds out how much it matters.
-func (l *pluginLog) printed(line string) {
+// print takes one line that a plugin printed and finds out how much it matters.
+func (l *pluginLog) print(line string) {
 	if strings.TrimSpace(line) == "" {
 		return
 	}
-	level, message := levelOf(line)
 	l.mu.Lock()
 	if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
 		l.falling, l.last = true, line
-	} else if level >= slog.LevelError && !l.falling {
-		l.last = line
 	}
-	if l.falling {
-		level = slog.LevelError
-	}
+	falling := l.falling
 	l.mu.Unlock()
-	l.line(level, message, nil)
+	if !l.allow() {
+		return // and not looked at further: lines without end must not cost us much
+	}
+	level, message := levelOf(line)
+	switch {
+	case falling:
+		level = slog.LevelError
+	case level >= slog.LevelError:
+		l.mu.Lock()
+		l.last = line
+		l.mu.Unlock()
+	}
+	l.write(level, message, nil)
 }
 
 // forget begins a new life.
@@ -188,26 +223,41 @@ func levelNamed(name string) (slog.Level, bool) {
 // lineWriter cuts a stream into lines. A line without end is cut, never kept.
 type lineWriter struct {
 	take func(string)
+	pace *rate.Limiter // of bytes; nil for none
 
 	mu   sync.Mutex
 	line []byte
-	long bool // the rest of this line is thrown away
 }
 
-// Write takes bytes; it never fails.
+// Write takes bytes; it never fails, but may take its time.
 func (w *lineWriter) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, c := range p {
-		switch {
-		case c == '\n':
-			w.take(string(w.line))
-			w.line, w.long = w.line[:0], false
-		case len(w.line) < maxLine:
-			w.line = append(w.line, c)
-		default:
-			w.long = true
+	for rest := p; len(rest) > 0; {
+		piece := rest[:min(len(rest), printedAtOnce)]
+		rest = rest[len(piece):]
+		if w.pace != nil {
+			time.Sleep(w.pace.ReserveN(time.Now(), len(piece)).Delay())
 		}
+		w.cut(piece)
 	}
 	return len(p), nil
+}
+
+// cut takes bytes line by line.
+func (w *lineWriter) cut(p []byte) {
+	for len(p) > 0 {
+		n := bytes.IndexByte(p, '\n')
+		part := p
+		if n >= 0 {
+			part = p[:n]
+		}
+		w.line = append(w.line, part[:min(len(part), maxLine-len(w.line))]...)
+		if n < 0 {
+			return
+		}
+		w.take(string(w.line))
+		w.line = w.line[:0]
+		p = p[n+1:]
+	}
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,7 +21,6 @@ import (
 	"github.com/karov-crm/karov/plugins/wire"
 	wirev1 "github.com/karov-crm/karov/plugins/wire/v1"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -60,6 +61,10 @@ type session struct {
 	files   *fileHandles
 	taking  chan struct{} // one place for each message that is being received
 
+	tells   bool                   // the plugin streams its health
+	heard   atomic.Int64           // how often it told it
+	sockets map[string]os.FileInfo // as they were when the plugin was connected to
+
 	configuring sync.Mutex
 	configured  atomic.Bool
 	refused     atomic.Bool // the configuration is wrong: no use to give it again
@@ -94,7 +99,7 @@ func (p *supervised) begin(ctx context.Context) (*session, error) {
 		}
 		return nil, fault.Wrap(errors.Join(err, p.log.lastWords()), fault.Unavailable, "plugin.not-started")
 	}
-	if err := s.introduce(ctx); err != nil {
+	if err := errors.Join(s.introduce(ctx), s.noteSockets()); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -117,7 +122,8 @@ func (s *session) serve() error {
 	}
 	opts := append(wire.ServerOptions(s.token, s.peer),
 		grpc.MaxConcurrentStreams(32), grpc.WaitForHandlers(true),
-		grpc.ChainUnaryInterceptor(guardUnary), grpc.ChainStreamInterceptor(guardStream))
+		grpc.ChainUnaryInterceptor(s.p.meter.servedUnary, guardUnary),
+		grpc.ChainStreamInterceptor(s.p.meter.servedStream, guardStream))
 	s.server = grpc.NewServer(opts...)
 	registerServices(s.server, &callbacks{s: s})
 	go func() { _ = s.server.Serve(l) }() // ends with close
@@ -138,7 +144,7 @@ func (s *session) connect(ctx context.Context) error {
 		SyncStdout:       s.p.log.stderr(),
 		SyncStderr:       s.p.log.stderr(),
 		Logger:           hclog.NewNullLogger(), // what it would say, the supervisor says
-		GRPCDialOptions:  wire.DialOptions(s.token, s.peer),
+		GRPCDialOptions:  append(wire.DialOptions(s.token, s.peer), s.p.meter.dialOptions()...),
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: s.dir},
 		RunnerFunc: func(_ hclog.Logger, _ *exec.Cmd, tmp string) (runner.Runner, error) {
 			return s.process, os.Remove(tmp) // sockets lie in the folder above it
@@ -166,7 +172,9 @@ func (s *session) connect(ctx context.Context) error {
 
 // introduce asks the plugin who it is and compares with the manifest.
 func (s *session) introduce(ctx context.Context) error {
-	who, err := s.base.Info(ctx, &wirev1.InfoRequest{HostVersion: s.p.host.o.Version, Api: wire.API()})
+	who, err := s.base.Info(ctx, &wirev1.InfoRequest{
+		HostVersion: s.p.host.o.Version, Api: wire.API(), Capabilities: wire.Capabilities(),
+	})
 	if err != nil {
 		return fault.Wrap(err, fault.Unavailable, "plugin.not-started")
 	}
@@ -175,10 +183,50 @@ func (s *session) introduce(ctx context.Context) error {
 		return fault.New(fault.Invalid, "plugin.other-than-manifest",
 			"says", wire.Cut(who.GetId()+" "+who.GetVersion(), 200), "manifest", m.ID+" "+m.Version)
 	}
-	if len(m.Provides.Channels) > 0 && !slices.Contains(who.GetServices(), wire.ServiceChannel) {
+	if !builtFor.MatchString(who.GetApi()) {
+		return fault.New(fault.Invalid, "plugin.api-unsupported")
+	}
+	for _, service := range m.needs() {
+		if !slices.Contains(who.GetServices(), service) {
+			return notServed(service)
+		}
+	}
+	s.tells = slices.Contains(who.GetCapabilities(), wire.CapabilityHealth)
+	return nil
+}
+
+// builtFor is the contract that a plugin says it was built for. A newer minor than ours is no reason to refuse it: what
+// it needs of us stands in its manifest.
+var builtFor = regexp.MustCompile(fmt.Sprintf(`^%d\.\d{1,4}$`, wire.APIMajor))
+
+func notServed(service string) error {
+	if service == wire.ServiceChannel {
 		return fault.New(fault.Invalid, "plugin.channel-not-served")
 	}
-	return nil
+	return fault.New(fault.Invalid, "plugin.service-not-served", "service", service)
+}
+
+// needs gives the services that a plugin must serve for what its manifest declares. What it serves beside them is never
+// called.
+func (m *Manifest) needs() (services []string) {
+	for _, declared := range []struct {
+		service string
+		some    bool
+	}{
+		{wire.ServiceChannel, len(m.Provides.Channels) > 0},
+		{wire.ServiceHooks, len(m.Hooks.Before)+len(m.Hooks.After) > 0},
+		{wire.ServiceActions, len(m.Actions) > 0},
+		{wire.ServiceViews, len(m.Views) > 0},
+		{wire.ServiceJobs, len(m.Jobs) > 0},
+		{wire.ServiceHTTP, len(m.HTTP) > 0},
+		{wire.ServiceImport, len(m.Imports) > 0},
+		{wire.ServiceMigration, m.Data > 1}, // the first version has nothing behind it
+	} {
+		if declared.some {
+			services = append(services, declared.service)
+		}
+	}
+	return services
 }
 
 // configure reads the settings and gives them to the plugin.
@@ -220,25 +268,6 @@ func (s *session) configureOnce(ctx context.Context) error {
 	return nil
 }
 
-// ping asks whether the process answers, over a connection of its own: an old one can look well when nobody reads it.
-func (s *session) ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.p.host.o.Timing.Ping)
-	defer cancel()
-	conn, err := grpc.NewClient("unix:"+filepath.Join(s.dir, pluginSocket), wire.DialOptions(s.token, s.peer)...)
-	if err != nil {
-		return fmt.Errorf("dial the plugin: %w", err)
-	}
-	defer conn.Close()
-	answer, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: wire.HealthService})
-	if err != nil {
-		return fmt.Errorf("ping the plugin: %w", err)
-	}
-	if answer.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
-		return fmt.Errorf("ping the plugin: it says %s", answer.GetStatus())
-	}
-	return nil
-}
-
 // stop asks the plugin to finish and to exit, for as long as there is patience. Close does the rest.
 func (s *session) stop(patience context.Context) {
 	t := s.p.host.o.Timing
@@ -247,7 +276,7 @@ func (s *session) stop(patience context.Context) {
 	_, err := s.base.Drain(ctx, &wirev1.DrainRequest{Within: durationpb.New(t.Drain * 9 / 10)})
 	cancel()
 	if err != nil {
-		s.p.host.o.Log.Warn("a plugin did not finish its work", "plugin", s.p.m.ID, "error", err)
+		s.p.say(ctx, slog.LevelWarn, "a plugin did not finish its work", slog.Any("error", err))
 	}
 	ctx, cancel = context.WithTimeout(patience, t.Exit)
 	defer cancel()

@@ -29,6 +29,10 @@ type Status struct {
 	Since             time.Time
 	Restarts          int          // since Karov started
 	LastError         *fault.Error // why it fell, or why its configuration was refused; nil when all is well
+	Pulse             *Pulse       // how it says it is; nil when it says nothing, or does not run
+	Isolation         string       // how far it is confined, in a word
+	Memory            int64        // bytes that its process occupies; 0 when none lives
+	Numbers           Numbers
 	Accounts          []Health
 	Channels          []string
 }
@@ -54,6 +58,12 @@ func (p *supervised) snapshot() Status {
 	s := p.status
 	s.Channels = slices.Clone(p.m.Provides.Channels)
 	s.Accounts = nil
+	s.Numbers = p.meter.numbers()
+	if s.Pulse != nil {
+		pulse := *s.Pulse
+		pulse.Params = maps.Clone(pulse.Params)
+		s.Pulse = &pulse
+	}
 	for _, a := range p.healthOrder {
 		health := p.health[a]
 		health.Params = maps.Clone(health.Params)

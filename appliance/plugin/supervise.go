@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -9,15 +10,13 @@ import (
 	"github.com/karov-crm/karov/appliance/fault"
 )
 
-// pingsMissed is how many pings in a row may go unanswered before the process counts as hung.
-const pingsMissed = 2
-
 // supervised is one plugin: its manifest, its status, and its process while there is one.
 type supervised struct {
 	host   *Host
 	m      *Manifest
 	broken *fault.Error // why it can never be started; nil for a sound plugin
 	log    *pluginLog
+	meter  *meter
 	nudged chan struct{} // something changed that a waiting supervisor must see
 
 	// turn is held by whoever changes what runs: Enable, Disable, Swap, Remove. It passes to the next version.
@@ -52,10 +51,10 @@ func newSupervised(h *Host, m *Manifest, before *supervised) *supervised {
 	}
 	if before == nil {
 		p.turn = make(chan struct{}, 1)
-		p.log = newPluginLog(h.o.Log, m.ID)
+		p.log, p.meter = newPluginLog(h.o.Log, m.ID), newMeter(m.ID)
 		p.enabled = !slices.Contains(h.o.Disabled, m.ID) && (h.o.Enabled == nil || h.o.Enabled(m.ID))
 	} else {
-		p.turn, p.log, p.enabled = before.turn, before.log, before.isEnabled()
+		p.turn, p.log, p.meter, p.enabled = before.turn, before.log, before.meter, before.isEnabled()
 		p.status.Restarts = before.snapshot().Restarts
 	}
 	if !p.enabled {
@@ -131,7 +130,8 @@ func (p *supervised) supervise(ctx, patience context.Context) {
 			continue
 		}
 		wait, open := b.ended(time.Now(), time.Since(began))
-		p.host.o.Log.Error("a plugin ended", "plugin", p.m.ID, "error", err, "again in", wait, "circuit open", open)
+		p.say(ctx, slog.LevelError, "a plugin ended",
+			slog.Any("error", err), slog.Duration("again in", wait), slog.Bool("circuit open", open))
 		p.set(func(s *Status) {
 			s.State, s.PID, s.LastError = Backoff, 0, fault.Of(err)
 			if open {
@@ -217,45 +217,15 @@ func (p *supervised) live(ctx, patience context.Context) error {
 	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()
-		p.session = nil
+		p.session, p.status.Pulse, p.status.Memory = nil, nil, 0
 		p.mu.Unlock()
 	}()
 	p.set(func(st *Status) { st.State, st.PID = Running, s.pid() })
-	p.host.o.Log.Info("a plugin runs", "plugin", p.m.ID, "version", p.m.Version, "pid", s.pid())
+	p.weigh(s.pid())
+	p.say(ctx, slog.LevelInfo, "a plugin runs", slog.String("version", p.m.Version), slog.Int("pid", s.pid()))
 	p.firstWas(nil)
 	p.configure(ctx, s)
 	return p.watch(ctx, patience, s)
-}
-
-// watch returns when the life is over: nil when it was told to stop.
-func (p *supervised) watch(ctx, patience context.Context, s *session) error {
-	tick := time.NewTicker(p.host.o.Timing.PingEvery)
-	defer tick.Stop()
-	missed := 0
-	for {
-		select {
-		case <-s.process.exited:
-			if ctx.Err() != nil {
-				return nil
-			}
-			s.process.lastLines()
-			return p.log.whyEnded(s.process.exitErr)
-		case <-ctx.Done():
-			s.stop(patience)
-			return nil
-		case <-tick.C:
-		}
-		if err := s.ping(ctx); err != nil && ctx.Err() == nil {
-			if missed++; missed >= pingsMissed {
-				return fault.Wrap(err, fault.Unavailable, "plugin.hung") // close kills it
-			}
-			continue
-		}
-		missed = 0
-		if !s.configured.Load() && !s.refused.Load() {
-			p.configure(ctx, s) // what kept the settings from it may be over
-		}
-	}
 }
 
 // configure gives the plugin its settings. A refusal is no fall: the plugin stays up and waits for better ones.
@@ -264,7 +234,7 @@ func (p *supervised) configure(ctx context.Context, s *session) error {
 	defer cancel()
 	err := s.configure(ctx)
 	if err != nil && ctx.Err() == nil {
-		p.host.o.Log.Warn("a plugin is not configured", "plugin", p.m.ID, "error", err)
+		p.say(ctx, slog.LevelWarn, "a plugin is not configured", slog.Any("error", err))
 	}
 	p.set(func(st *Status) {
 		st.LastError = nil

@@ -60,10 +60,13 @@ func (h *Host) hold(ctx context.Context, id string) (p *supervised, release func
 		if p, err = h.find(id); err != nil {
 			return nil, nil, err
 		}
+		if ctx.Err() != nil {
+			return nil, nil, tooLate(ctx, id)
+		}
 		select {
 		case p.turn <- struct{}{}:
 		case <-ctx.Done():
-			return nil, nil, fault.Wrap(ctx.Err(), fault.Unavailable, "plugin.still-stopping", "id", id)
+			return nil, nil, tooLate(ctx, id)
 		}
 		release = func() { <-p.turn }
 		if now, err := h.find(id); err == nil && now == p {
@@ -71,6 +74,10 @@ func (h *Host) hold(ctx context.Context, id string) (p *supervised, release func
 		}
 		release() // another version took its place meanwhile, or it was removed
 	}
+}
+
+func tooLate(ctx context.Context, id string) error {
+	return fault.Wrap(ctx.Err(), fault.Unavailable, "plugin.still-stopping", "id", id)
 }
 
 // Swap drains the process of a plugin and starts the version that lies in dir. It returns when that runs; when it does
@@ -144,8 +151,12 @@ func (h *Host) Healthy(id string) error {
 		return err
 	}
 	_, err = p.current()
-	if last := p.snapshot().LastError; err != nil && last != nil {
-		return last
+	now := p.snapshot()
+	switch {
+	case err == nil:
+		return now.Pulse.unwell()
+	case now.LastError != nil:
+		return now.LastError
 	}
 	return err
 }

@@ -95,7 +95,7 @@ func TestSwap(t *testing.T) {
 
 func TestASwapThatFailsLeavesTheOldVersionRunning(t *testing.T) {
 	home := rogue(t, "sender")
-	w := plugintest.Start(t, home, plugintest.NewOffice(nil), func(o *plugin.Options) { o.Timing.Start = 3 * time.Second })
+	w := plugintest.Start(t, home, plugintest.NewOffice(nil), func(o *plugin.Options) { o.Timing.Start = 10 * time.Second })
 	before := w.Up(t, 0)
 	for how, want := range map[string]string{"1.1.0-liar": "plugin.other-than-manifest", "1.1.0-crash": "plugin.not-started"} {
 		err := w.Host.Swap(t.Context(), before.ID, rogueIn(t, t.TempDir(), "sender", how))
@@ -108,13 +108,20 @@ func TestASwapThatFailsLeavesTheOldVersionRunning(t *testing.T) {
 		}
 		before = now
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := w.Host.Swap(ctx, before.ID, rogueIn(t, t.TempDir(), "sender", "1.2.0")); fault.KindOf(err) != fault.Unavailable {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := w.Host.Swap(ctx, before.ID, rogueIn(t, t.TempDir(), "sender", "1.2.0-silent")); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("with no time left: %v", err)
 	}
-	if now := w.Up(t, before.PID); now.Version != "1.0.0" {
+	now := w.Up(t, before.PID)
+	if now.Version != "1.0.0" {
 		t.Errorf("version %s runs", now.Version)
+	}
+	if err := w.Host.Swap(ctx, before.ID, rogueIn(t, t.TempDir(), "sender", "1.3.0")); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("begun after its time: %v", err)
+	}
+	if w.Status().PID != now.PID {
+		t.Error("a swap without time ended the process")
 	}
 }
 
