@@ -71,8 +71,9 @@ func conditional(self, abi int) []verdict {
 		{unix.SYS_MMAP, []test{has(3, mapAnonymousShared)}, actRefuse},
 		{unix.SYS_MMAP, []test{has(3, unix.MAP_GROWSDOWN)}, actRefuse},
 		{unix.SYS_MMAP, nil, actAllow},
-		// It dies with the host, whatever it thinks of that.
+		// It dies with the host, whatever it thinks of that, and lets the host see what it holds open.
 		{unix.SYS_PRCTL, []test{is(0, unix.PR_SET_PDEATHSIG)}, actRefuse},
+		{unix.SYS_PRCTL, []test{is(0, unix.PR_SET_DUMPABLE)}, actRefuse},
 		{unix.SYS_PRCTL, nil, actAllow},
 		// The kernel would send signals in its name, or hold up whoever opens its files.
 		{unix.SYS_FCNTL, []test{is(1, unix.F_SETOWN)}, actRefuse},

@@ -61,6 +61,7 @@ type Spec struct {
 	Package     string   `json:"package"`               // the folder it came in
 	Sockets     string   `json:"sockets"`               // where it and the host listen
 	Read        []string `json:"read,omitempty"`        // what else it may read; what is not there is passed over
+	Write       []string `json:"write,omitempty"`       // where else it may write, likewise
 	Minimum     Level    `json:"minimum"`               // below this it is not started
 	Parent      int      `json:"parent"`                // the host's process: when that ends, so does this one
 	UID         int      `json:"uid,omitempty"`         // run as this user; 0 is to stay, and only root can change

@@ -145,6 +145,9 @@ func (s *Spec) rules(r *runnable) []rule {
 	for _, path := range read {
 		rules = append(rules, rule{path, rightsRead, false})
 	}
+	for _, path := range s.Write {
+		rules = append(rules, rule{path, rightsWrite, false})
+	}
 	return rules
 }
 
