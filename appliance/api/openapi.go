@@ -25,6 +25,7 @@ type document struct {
 	schema *schema.Schema
 	hidden func(entity, field string) bool // from who reads the document
 	knows  func(entity string) bool        // who reads the document may see or make records of it
+	fills  func(entity, field string) bool // a new record needs no value for it
 	entity *schema.Entity                  // that the path is written for; nil for paths of no single entity
 }
 
@@ -52,7 +53,7 @@ func (a *API) openapi(c echo.Context) error {
 
 // document describes every route as it is for the caller, for every entity there is.
 func (a *API) document(ctx context.Context) doc {
-	d := &document{schema: a.Book.Schema(), hidden: func(entity, field string) bool { return a.Gate.Fields(ctx, entity).Hidden(field) },
+	d := &document{schema: a.Book.Schema(), fills: a.Book.Completes, hidden: func(entity, field string) bool { return a.Gate.Fields(ctx, entity).Hidden(field) },
 		knows: func(entity string) bool {
 			return a.Gate.Scope(ctx, access.See, entity) != access.None || a.Gate.Scope(ctx, access.Create, entity) != access.None
 		}}
@@ -163,7 +164,7 @@ func (d *document) writtenSchema(e *schema.Entity, fresh bool) doc {
 			continue
 		}
 		properties[f.Name] = fieldSchema(f)
-		if f.Required && fresh && f.Default == nil {
+		if f.Required && fresh && f.Default == nil && !d.fills(e.Name, f.Name) {
 			required = append(required, f.Name)
 		}
 	}

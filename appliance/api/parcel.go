@@ -180,8 +180,12 @@ func (p *parcel) asked() any {
 func (p *parcel) unfold(ctx context.Context, folder string) (row func(line int) int, err error) {
 	row = func(line int) int { return line }
 	head := make([]byte, 4)
-	if n, err := p.file.ReadAt(head, 0); err != nil && err != io.EOF || !transfer.IsBook(head[:n]) {
-		return row, err
+	n, err := p.file.ReadAt(head, 0)
+	if err != nil && err != io.EOF {
+		return row, fmt.Errorf("look at the file to import: %w", err)
+	}
+	if !transfer.IsBook(head[:n]) {
+		return row, nil
 	}
 	rows, err := os.CreateTemp(folder, "import-*.csv")
 	if err != nil {

@@ -164,9 +164,8 @@ func New(p Parts) *Room {
 	r.book.Watch("stage", r.stageWritten)
 	r.book.Watch(Deals, r.dealWritten)
 	r.book.Watch(Leads, r.leadWritten)
-	for _, entity := range []string{Deals, Leads} {
-		r.book.Complete(entity, r.begin(entity))
-	}
+	r.book.Complete(Deals, r.begin(Deals), "pipeline", "stage")
+	r.book.Complete(Leads, r.begin(Leads), "stage")
 	return r
 }
 

@@ -31,6 +31,12 @@ type Hook func(ctx context.Context, tx store.Tx, before, after Record) error
 // it is: that is held against his rights, and what a Fill adds is not.
 type Fill func(ctx context.Context, tx store.Tx, values Values) (Values, error)
 
+// filling is a Fill, and the fields that it may fill in.
+type filling struct {
+	fill   Fill
+	fields []string
+}
+
 // Describe says what a record can be found by. ok is false for one that lookup does not find.
 type Describe func(tx store.Tx, r Record) (doc search.Doc, ok bool)
 
@@ -47,7 +53,7 @@ type Book struct {
 	hooks    map[string][]Hook
 	any      []Hook
 	describe map[string]Describe
-	fills    map[string]Fill
+	fills    map[string]filling
 	wheres   sync.Map // whereKey -> *filter.Filter: conditions of roles, parsed
 	asker    Asker
 	wake     chan struct{}
@@ -71,7 +77,7 @@ func NewBook(p Parts) *Book {
 		p.Zone = time.UTC
 	}
 	b := &Book{db: p.DB, schema: p.Schema, gate: p.Gate, journal: p.Journal, now: p.Now, zone: p.Zone, week: p.Week,
-		hooks: map[string][]Hook{}, describe: map[string]Describe{}, fills: map[string]Fill{}, wake: make(chan struct{}, 1)}
+		hooks: map[string][]Hook{}, describe: map[string]Describe{}, fills: map[string]filling{}, wake: make(chan struct{}, 1)}
 	p.Schema.Watch(b.schemaWillChange)
 	return b
 }
@@ -82,8 +88,15 @@ func (b *Book) Watch(entity string, h Hook) { b.hooks[entity] = append(b.hooks[e
 // WatchAll adds a hook to every entity, also to those that are made later. It runs after the entity's own.
 func (b *Book) WatchAll(h Hook) { b.any = append(b.any, h) }
 
-// Complete says what new records of an entity are filled in with. It is called while the appliance is put together.
-func (b *Book) Complete(entity string, f Fill) { b.fills[entity] = f }
+// Complete says what fills in fields of new records of an entity. It is called while the appliance is put together.
+func (b *Book) Complete(entity string, f Fill, fields ...string) {
+	b.fills[entity] = filling{f, fields}
+}
+
+// Completes tells whether a field of a new record may be left out, since it is filled in.
+func (b *Book) Completes(entity, field string) bool {
+	return slices.Contains(b.fills[entity].fields, field)
+}
 
 // Lookup says how records of an entity are found by lookup. It is called while the appliance is put together.
 func (b *Book) Lookup(entity string, d Describe) { b.describe[entity] = d }

@@ -111,7 +111,7 @@ func (b *Book) ownNew(ctx context.Context, e *schema.Entity, c Change) Change {
 
 // filled puts into a new record what its room says of one whose maker did not say it.
 func (b *Book) filled(ctx context.Context, tx store.Tx, c Change) (Change, error) {
-	fill := b.fills[c.Entity]
+	fill := b.fills[c.Entity].fill
 	if c.Inside || fill == nil {
 		return c, nil
 	}

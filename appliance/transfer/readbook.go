@@ -75,7 +75,7 @@ func Unfold(ctx context.Context, file, folder, name string, out io.Writer) (u Un
 		if err := b.take(ctx, sheet); err != nil {
 			return Unfolded{}, b.wrong(ctx, err, name)
 		}
-		if b.filled {
+		if b.width > 0 {
 			return Unfolded{Sheet: sheet, extra: b.extra}, nil
 		}
 	}
@@ -90,7 +90,7 @@ type unfolding struct {
 	line   int // lines written
 	blank  int // rows without anything since
 	extra  []int
-	filled bool
+	width  int   // of the first row with anything in it: the header
 	failed error // of the writer
 }
 
@@ -160,7 +160,12 @@ func (b *unfolding) row(cells []string) error {
 	if len(cells) > maxColumns+extraCells {
 		cells = cells[:maxColumns+extraCells] // more is refused by who reads them
 	}
-	b.filled = true
+	if b.width == 0 {
+		b.width = len(cells)
+	}
+	for len(cells) < b.width { // a workbook does not keep empty cells at the end of a row
+		cells = append(cells, "")
+	}
 	_, b.failed = io.WriteString(b.out, strings.Repeat("\n", b.blank))
 	b.line, b.blank = b.line+b.blank+1, 0
 	for _, cell := range cells {

@@ -113,12 +113,12 @@ func TestRowsOfAWorkbook(t *testing.T) {
 		if err := errorsOf(err1, err2, f.SetCellValue("Hidden", "A1", "secret"), f.SetSheetVisible("Hidden", false),
 			f.SetCellValue("People", "A2", "Name"), f.SetCellValue("People", "B2", "Note"),
 			f.SetCellValue("People", "A3", "Dana"), f.SetCellValue("People", "B3", "one\ntwo\nthree"),
-			f.SetCellValue("People", "A6", "Avi"), f.SetCellValue("People", "C6", "more")); err != nil {
+			f.SetCellValue("People", "A6", "Avi"), f.SetCellValue("People", "C6", "more"), f.SetCellValue("People", "A7", "Last")); err != nil {
 			t.Fatal(err)
 		}
 	})
 	rows, u := unfold(t, path)
-	if u.Sheet != "People" || len(rows) != 3 || !slices.Equal(rows[1], []string{"Dana", "one\ntwo\nthree"}) || !slices.Equal(rows[2], []string{"Avi", "", "more"}) {
+	if u.Sheet != "People" || len(rows) != 4 || !slices.Equal(rows[1], []string{"Dana", "one\ntwo\nthree"}) || !slices.Equal(rows[2], []string{"Avi", "", "more"}) || !slices.Equal(rows[3], []string{"Last", ""}) {
 		t.Errorf("sheet %q: %q", u.Sheet, rows)
 	}
 	for line, row := range map[int]int{1: 1, 2: 2, 3: 3, 6: 4, 8: 6} { // 4 and 5 are lines of row 3
