@@ -9,13 +9,17 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 
 	"github.com/karov-crm/karov/appliance/fault"
 )
 
 // Client speaks with the daemon of a data folder.
-type Client struct{ http *http.Client }
+type Client struct {
+	http *http.Client
+	key  string // path of the key
+}
 
 // Dial makes a client. Whether a daemon answers shows with the first call.
 func Dial(data string) (*Client, error) {
@@ -27,7 +31,7 @@ func Dial(data string) (*Client, error) {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", path)
 	}}
-	return &Client{http: &http.Client{Transport: transport}}, nil
+	return &Client{http: &http.Client{Transport: transport}, key: filepath.Join(dir, keyName)}, nil
 }
 
 // Wish is one call of an act.
@@ -53,6 +57,11 @@ func (c *Client) Do(ctx context.Context, w Wish) error {
 	if err != nil {
 		return fmt.Errorf("make call: %w", err)
 	}
+	key, err := os.ReadFile(c.key) // anew each time: a daemon that was started again has another
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fault.Wrap(err, fault.Forbidden, "control.not-allowed")
+	}
+	request.Header.Set(keyHeader, string(key))
 	response, err := c.http.Do(request)
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {

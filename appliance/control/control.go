@@ -2,7 +2,9 @@
 //
 // A BoltDB file has one owner, so a command does not open the data; it asks the daemon over a unix socket in the data
 // folder. A call is a POST of one JSON value, after which a file may follow; the answer is lines of JSON: progress, then
-// a result or a fault. Whoever may open the socket (the daemon's own user and root) acts as the appliance itself.
+// a result or a fault. Whoever may open the socket and read the key beside it (the daemon's own user and root) acts as the
+// appliance itself. The key is for plugins: they are the same user, and kernels before 7.1 let them reach any socket of
+// his, but never a file.
 //
 // It owns the socket. It promises that nobody else is listened to, and that a fault reaches the command with its kind,
 // fields and lines. It will not know what the acts do: main registers them.
@@ -11,7 +13,9 @@ package control
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -34,6 +38,8 @@ import (
 
 const (
 	socketName = "control.sock"
+	keyName    = "control.key"
+	keyHeader  = "Karov-Key"
 	// maxSocketPath leaves room below the 108 bytes that the kernel gives a unix socket's path (unix(7)).
 	maxSocketPath = 60
 )
@@ -123,6 +129,7 @@ type Act func(ctx context.Context, c *Call) (any, error)
 // Server answers commands.
 type Server struct {
 	acts map[string]Act
+	key  string
 	log  *slog.Logger
 	http *http.Server
 }
@@ -142,9 +149,15 @@ func (s *Server) Handle(name string, act Act) { s.acts[name] = act }
 
 type peerKey struct{}
 
-// Listen opens the socket of a data folder. A socket that a killed daemon left is replaced: the caller holds the lock of
-// the data, so nobody else answers on it.
-func Listen(data string) (net.Listener, error) {
+// Door is an open socket with its key.
+type Door struct {
+	net.Listener
+	key string
+}
+
+// Listen opens the socket of a data folder and makes its key anew. A socket that a killed daemon left is replaced: the
+// caller holds the lock of the data, so nobody else answers on it.
+func Listen(data string) (*Door, error) {
 	dir, err := MakeRunDir(data)
 	if err != nil {
 		return nil, err
@@ -157,11 +170,29 @@ func Listen(data string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open control socket: %w", err)
 	}
-	return ln, os.Chmod(path, 0o600)
+	key := rand.Text()
+	if err := errors.Join(os.Chmod(path, 0o600), writeKey(filepath.Join(dir, keyName), key)); err != nil {
+		return nil, errors.Join(fmt.Errorf("make control socket: %w", err), ln.Close())
+	}
+	return &Door{Listener: ln, key: key}, nil
+}
+
+// writeKey writes the key whole, so that no command reads half of it.
+func writeKey(path, key string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), keyName+"-*") // for its owner only
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(key)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return os.Rename(f.Name(), path)
 }
 
 // Serve answers until Close, and not at all after it.
-func (s *Server) Serve(ln net.Listener) error {
+func (s *Server) Serve(ln *Door) error {
+	s.key = ln.key
 	err := s.http.Serve(ln)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
@@ -199,7 +230,8 @@ func mayCall(c net.Conn) bool {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	flusher, ok := w.(http.Flusher)
 	act := s.acts[filepath.Base(r.URL.Path)]
-	if allowed, _ := r.Context().Value(peerKey{}).(bool); !ok || !allowed || r.Method != http.MethodPost {
+	known := s.key != "" && subtle.ConstantTimeCompare([]byte(r.Header.Get(keyHeader)), []byte(s.key)) == 1
+	if allowed, _ := r.Context().Value(peerKey{}).(bool); !ok || !allowed || !known || r.Method != http.MethodPost {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}

@@ -115,15 +115,40 @@ func TestOnlyOverTheSocket(t *testing.T) {
 	}
 	s := NewServer(slog.New(slog.DiscardHandler))
 	s.Handle("status", func(context.Context, *Call) (any, error) { t.Error("a stranger was let in"); return nil, nil })
-	go func() { _ = s.Serve(ln) }()
+	go func() { _ = s.Serve(&Door{Listener: ln, key: "key"}) }()
 	defer func() { _ = s.Close(context.WithoutCancel(t.Context())) }()
-	answer, err := http.Post("http://"+ln.Addr().String()+"/status", "application/json", strings.NewReader("{}\n"))
+	ask, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+ln.Addr().String()+"/status", strings.NewReader("{}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask.Header.Set(keyHeader, "key")
+	answer, err := http.DefaultClient.Do(ask)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusForbidden {
 		t.Errorf("answered %d", answer.StatusCode)
+	}
+}
+
+// TestTheSocketAloneIsNotEnough: a plugin is the same user, and may reach the socket, but no file of the folder.
+func TestTheSocketAloneIsNotEnough(t *testing.T) {
+	c, data := door(t, map[string]Act{"status": func(context.Context, *Call) (any, error) { return nil, nil }})
+	if err := c.Do(t.Context(), Wish{Act: "status"}); err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(data, "run", keyName)
+	if st, err := os.Stat(key); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("the key is %v, %v", st.Mode(), err)
+	}
+	for _, wrong := range []string{"", "x"} {
+		if err := os.WriteFile(key, []byte(wrong), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Do(t.Context(), Wish{Act: "status"}); fault.Of(err).Key != "control.not-allowed" {
+			t.Errorf("with the key %q: %v", wrong, err)
+		}
 	}
 }
 
