@@ -76,6 +76,8 @@ type Parts struct {
 	Ready func(context.Context) error
 	// Plugins gives the state of each plugin by its id, as "running". Nil where there are none.
 	Plugins func() map[string]string
+	// Numbers are given to Prometheus beside our own.
+	Numbers []prometheus.Collector
 	// Down is closed when the appliance goes down, so that streams of events end. Nil where it never does.
 	Down <-chan struct{}
 }
@@ -141,7 +143,7 @@ func New(p Parts) (*API, error) {
 		}
 	}
 	p.Limits = p.Limits.filled()
-	a := &API{Parts: p, echo: echo.New(), texts: readTexts(), metrics: newMetrics(prometheus.NewRegistry())}
+	a := &API{Parts: p, echo: echo.New(), texts: readTexts(), metrics: newMetrics(prometheus.NewRegistry(), p.Numbers...)}
 	a.accounts = newLimiter(p.Limits.PerSecond, p.Limits.Burst)
 	a.addresses = newLimiter(4*p.Limits.PerSecond, 4*p.Limits.Burst)
 	a.streams = newStreams(p.Limits.Streams)

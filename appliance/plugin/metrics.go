@@ -154,7 +154,11 @@ func (h *Host) Describe(chan<- *prometheus.Desc) {}
 
 // Collect gives the numbers of all plugins. It is for a prometheus.Collector.
 func (h *Host) Collect(out chan<- prometheus.Metric) {
-	h.each(func(p *supervised) { p.meter.collect(p.snapshot(), out) })
+	h.each(func(p *supervised) {
+		if p.broken == nil { // what cannot be used has no id that may be believed
+			p.meter.collect(p.snapshot(), out)
+		}
+	})
 }
 
 func (m *meter) collect(s Status, out chan<- prometheus.Metric) {

@@ -282,6 +282,16 @@ func (h *Host) Sentences(lang string) map[string]string {
 	return out
 }
 
+// Sentence gives a sentence of one plugin in a language, "" when it has none under the key. Two plugins may have
+// different sentences under one key.
+func (h *Host) Sentence(id, lang, key string) string {
+	p, err := h.find(id)
+	if err != nil {
+		return ""
+	}
+	return p.m.sentences[lang][key]
+}
+
 // Channels gives, by channel, the office's accounts that can send now.
 func (h *Host) Channels() map[string][]string {
 	out := map[string][]string{}

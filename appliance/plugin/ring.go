@@ -80,7 +80,7 @@ func (p *supervised) say(ctx context.Context, level slog.Level, text string, att
 	p.host.o.Log.LogAttrs(ctx, level, text, append([]slog.Attr{slog.String("plugin", p.m.ID)}, attrs...)...)
 	of := map[string]string{}
 	for _, a := range attrs {
-		of[a.Key] = a.Value.String()
+		of[a.Key] = printable(a.Value.String()) // an error may hold what the plugin said
 	}
 	p.log.kept.add(Line{At: p.host.o.Now(), Level: level, Text: text, Attrs: of, Own: true})
 }

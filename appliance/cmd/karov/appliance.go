@@ -194,6 +194,7 @@ func (a *appliance) rooms() (err error) {
 		Actor: func(ctx context.Context, id string) context.Context {
 			return access.WithActor(ctx, access.Actor{ID: "plugin:" + id, Role: access.Plugin, Name: id})
 		},
+		Enabled: a.pluginEnabled, Remember: a.settings.Remember,
 	})
 	if err != nil {
 		return err

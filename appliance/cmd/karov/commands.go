@@ -10,7 +10,6 @@ import (
 	"github.com/karov-crm/karov/appliance/config"
 	"github.com/karov-crm/karov/appliance/control"
 	"github.com/karov-crm/karov/appliance/fault"
-	"github.com/karov-crm/karov/appliance/plugin"
 	"github.com/karov-crm/karov/appliance/record"
 	"github.com/karov-crm/karov/appliance/snapshot"
 	"github.com/karov-crm/karov/appliance/staff"
@@ -24,12 +23,11 @@ func (a *appliance) commands() *control.Server {
 		"status": a.status, "setup": a.setupAct, "import": a.importAct, "export": a.exportAct, "seed": a.seedAct,
 		"staff-add": a.staffAdd, "staff-list": a.staffList, "staff-disable": a.staffDisable, "staff-reset": a.staffReset,
 		"token-create": a.tokenCreate, "token-list": a.tokenList, "token-revoke": a.tokenRevoke,
-		"plugin-list": a.pluginList, "plugin-configure": a.pluginConfigure, "plugin-enable": a.pluginEnable,
 		"backup-init": a.backupInit, "backup-now": a.backupNow, "backup-list": a.backupList, "backup-verify": a.backupVerify,
 	} {
 		s.Handle(name, act)
 	}
-	for _, acts := range []map[string]control.Act{a.rightsActs(), a.schemaActs(), a.auditActs()} {
+	for _, acts := range []map[string]control.Act{a.rightsActs(), a.schemaActs(), a.auditActs(), a.pluginActs()} {
 		for name, act := range acts {
 			s.Handle(name, act)
 		}
@@ -183,91 +181,4 @@ func (a *appliance) tokenRevoke(ctx context.Context, c *control.Call) (any, erro
 		return nil, err
 	}
 	return nil, a.staff.RevokeToken(ctx, args.ID)
-}
-
-// pluginShown is a plugin as commands show it.
-type pluginShown struct {
-	ID       string            `json:"id"`
-	Name     string            `json:"name"`
-	Version  string            `json:"version"`
-	State    plugin.State      `json:"state"`
-	PID      int               `json:"pid,omitempty"`
-	Restarts int               `json:"restarts"`
-	Key      string            `json:"key,omitempty"` // sentence of the last error
-	Params   map[string]string `json:"params,omitempty"`
-	Accounts []accountShown    `json:"accounts,omitempty"`
-}
-
-type accountShown struct {
-	Account string            `json:"account"`
-	OK      bool              `json:"ok"`
-	Key     string            `json:"key,omitempty"`
-	Params  map[string]string `json:"params,omitempty"`
-	Detail  string            `json:"detail,omitempty"`
-	Since   time.Time         `json:"since"`
-	Words   map[string]string `json:"words,omitempty"` // the sentence by language, as the plugin's own pack has it
-}
-
-func (a *appliance) pluginList(context.Context, *control.Call) (any, error) {
-	return a.shownPlugins(), nil
-}
-
-func (a *appliance) shownPlugins() []pluginShown {
-	all := []pluginShown{}
-	for _, p := range a.plugins.List() {
-		shown := pluginShown{ID: p.ID, Name: p.Name, Version: p.Version, State: p.State, PID: p.PID, Restarts: p.Restarts}
-		if p.LastError != nil {
-			shown.Key, shown.Params = p.LastError.Key, p.LastError.Params
-		}
-		for _, h := range p.Accounts {
-			account := accountShown{Account: h.Account, OK: h.OK, Key: h.Key, Params: h.Params, Detail: h.Detail, Since: h.Since, Words: map[string]string{}}
-			for _, lang := range plugin.Languages() {
-				if text := a.plugins.Sentences(lang)[h.Key]; text != "" {
-					account.Words[lang] = text
-				}
-			}
-			shown.Accounts = append(shown.Accounts, account)
-		}
-		all = append(all, shown)
-	}
-	return all
-}
-
-// pluginConfigure changes settings of a plugin and gives them to it.
-func (a *appliance) pluginConfigure(ctx context.Context, c *control.Call) (any, error) {
-	var args struct {
-		ID     string
-		Values map[string]string
-		Anew   bool
-	}
-	if err := c.Args(&args); err != nil {
-		return nil, err
-	}
-	manifest, err := a.plugins.Manifest(args.ID)
-	if err != nil {
-		return nil, err
-	}
-	for name := range args.Values {
-		if !manifest.HasSetting(name) {
-			return nil, fault.InvalidField(name, "field.unknown")
-		}
-	}
-	if err := a.settings.Set(ctx, args.ID, args.Values, args.Anew); err != nil {
-		return nil, err
-	}
-	return nil, a.plugins.Reconfigure(ctx, args.ID)
-}
-
-func (a *appliance) pluginEnable(ctx context.Context, c *control.Call) (any, error) {
-	var args struct {
-		ID      string
-		Enabled bool
-	}
-	if err := c.Args(&args); err != nil {
-		return nil, err
-	}
-	if args.Enabled {
-		return nil, a.plugins.Enable(ctx, args.ID)
-	}
-	return nil, a.plugins.Disable(ctx, args.ID)
 }

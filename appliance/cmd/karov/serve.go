@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/karov-crm/karov/admin/frame"
 	"github.com/karov-crm/karov/admin/live"
 	"github.com/karov-crm/karov/admin/workspace"
@@ -156,7 +158,7 @@ func (a *appliance) handler(ctx context.Context) (http.Handler, error) {
 func (a *appliance) programs(limits api.Limits, down <-chan struct{}) (*api.API, error) {
 	return api.New(api.Parts{Book: a.book, Schema: a.schema, Gate: a.gate, Journal: a.journal, Files: a.files, Transfer: a.transfer, Segments: a.segments,
 		Contacts: a.contacts, Inbox: a.inbox, Tasks: a.tasks, Deals: a.deals, Staff: a.staff, Search: a.search, Log: a.log, Now: a.now, Version: version,
-		Country: a.config.Country, Spool: a.config.Data, Limits: limits, Ready: a.ready, Plugins: a.pluginStates, Down: down})
+		Country: a.config.Country, Spool: a.config.Data, Limits: limits, Ready: a.ready, Plugins: a.pluginStates, Numbers: []prometheus.Collector{a.plugins}, Down: down})
 }
 
 // pluginStates gives each plugin's state by its id.
