@@ -26,7 +26,7 @@ import (
 // code and text are what some may not read: two fields of his and a message he wrote.
 type customer struct {
 	key, word, note, phone, code, text string
-	id, talk, message                  record.ID
+	id, talk, message, deal, task      record.ID
 	record                             record.Record
 }
 
@@ -207,7 +207,17 @@ func (h *house) customer(i int, key, owner string) *customer {
 	if x.message.Zero() {
 		h.t.Fatalf("the message of %s is not there", x.word)
 	}
+	h.work(x, owner)
 	return x
+}
+
+// work gives a customer a deal and a task of his owner's. Neither says his name: who reads it there knows it of him.
+func (h *house) work(x *customer, owner string) {
+	d, err := h.a.deals.Create(h.appliance(), record.Values{"title": "Offer", "contact": x.id, "owner": owner, "value": "100.00 ILS"})
+	h.must(err)
+	work, err := h.a.tasks.Create(h.appliance(), record.Values{"title": "Call back", "contact": x.id, "assignee": owner})
+	h.must(err)
+	x.deal, x.task = d.ID, work.ID
 }
 
 // ask sends a request as somebody: to the API with his token, to a page with his session.

@@ -81,7 +81,7 @@ func lets(d door, who func(person) []string) door {
 const records = "/api/v1/records/contact"
 
 func doors() []door {
-	return slices.Concat(roomDoors(), apiDoors(), traceDoors(), pageDoors())
+	return slices.Concat(roomDoors(), apiDoors(), traceDoors(), workDoors(), pageDoors())
 }
 
 // traceDoors are the calls about what was, and about many at once.
