@@ -41,6 +41,7 @@ func actAsHost(home string) {
 	h, err := plugin.Open(plugin.Options{
 		Dirs: []string{home}, DataDir: filepath.Join(home, "data"), RunDir: os.Getenv("KAROV_TEST_RUN"),
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Inbox: office, Blobs: office, Settings: office,
+		Launch: []string{os.Getenv("KAROV_TEST_LAUNCH")},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -60,6 +61,9 @@ func actAsHost(home string) {
 
 func TestKillingTheHostLeavesNoPluginBehind(t *testing.T) {
 	home := plugintest.Build(t, exampleDir, examplePackage)
+	if err := os.Mkdir(filepath.Join(home, "box"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for _, stopped := range []bool{false, true} {
 		t.Run(fmt.Sprintf("plugin stopped %v", stopped), func(t *testing.T) {
 			run, err := os.MkdirTemp("", "k")
@@ -68,7 +72,7 @@ func TestKillingTheHostLeavesNoPluginBehind(t *testing.T) {
 			}
 			defer os.RemoveAll(run)
 			host := exec.Command(os.Args[0])
-			host.Env = append(os.Environ(), hostVariable+"="+home, "KAROV_TEST_RUN="+run)
+			host.Env = append(os.Environ(), hostVariable+"="+home, "KAROV_TEST_RUN="+run, "KAROV_TEST_LAUNCH="+plugintest.Launcher(t))
 			host.Stderr = os.Stderr
 			out, err := host.StdoutPipe()
 			if err != nil {

@@ -58,8 +58,9 @@ type Manifest struct {
 	HTTP        []RouteSpec    `yaml:"http"`
 	Imports     []ImporterSpec `yaml:"imports"`
 
-	dir       string                       // where it lies
-	sentences map[string]map[string]string // language -> key -> sentence
+	dir        string                       // where it lies
+	programSum string                       // SHA-256 of the program that was installed, "" when nobody wrote it down
+	sentences  map[string]map[string]string // language -> key -> sentence
 }
 
 // Languages are those in which a plugin speaks to people.
@@ -91,6 +92,9 @@ func ReadManifest(dir string) (*Manifest, error) {
 	}
 	return m, nil
 }
+
+// ValidID tells whether a text can be the id of a plugin.
+func ValidID(id string) bool { return len(id) <= maxID && idForm.MatchString(id) }
 
 // Dir is the folder in which the manifest lies.
 func (m *Manifest) Dir() string { return m.dir }
@@ -242,7 +246,7 @@ func (c *checker) notMany(name string, n, limit int) bool {
 }
 
 func (m *Manifest) check(c *checker) {
-	c.form("id", m.ID, len(m.ID) <= maxID && idForm.MatchString(m.ID))
+	c.form("id", m.ID, ValidID(m.ID))
 	c.form("name", m.Name, plainText(m.Name, 100))
 	c.form("version", m.Version, versionForm.MatchString(m.Version))
 	c.form("binary", m.Binary, binaryForm.MatchString(m.Binary))

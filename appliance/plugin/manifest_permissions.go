@@ -30,7 +30,7 @@ var (
 	sizeForm     = regexp.MustCompile(`^(\d{1,12})(KB|MB|GB)?$`)
 	hostForm     = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	wildcardForm = regexp.MustCompile(`^\*(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){2,}$`)
-	settingHost  = regexp.MustCompile(`^\$\{([a-z0-9.-]+)\}$`)
+	settingNamed = regexp.MustCompile(`^\$\{([a-z0-9.-]+)\}$`)
 )
 
 // recordVerbs are those that a plugin can be granted.
@@ -106,17 +106,24 @@ func (g RecordGrant) check(c *checker, name string) {
 	}
 }
 
-// sound tells whether the grant names a host, or the setting that does, and ports.
+// sound tells whether the grant names a host and ports, or the settings that do.
 func (g EgressGrant) sound(settings []Setting) bool {
 	at := strings.LastIndexByte(g.To, ':')
 	if at < 0 || len(g.To) > 300 {
 		return false
+	}
+	setting := func(name string, t Type) bool {
+		found := settingNamed.FindStringSubmatch(name)
+		return found != nil && slices.ContainsFunc(settings, func(s Setting) bool { return s.Key == found[1] && s.Type == t })
 	}
 	host, ports := g.To[:at], strings.Split(g.To[at+1:], ",")
 	if len(ports) > maxPorts {
 		return false
 	}
 	for i, port := range ports {
+		if setting(port, Number) {
+			continue
+		}
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 || strconv.FormatUint(n, 10) != port || slices.Contains(ports[:i], port) {
 			return false
@@ -130,8 +137,7 @@ func (g EgressGrant) sound(settings []Setting) bool {
 	case strings.HasPrefix(host, "*"):
 		return wildcardForm.MatchString(host)
 	case strings.HasPrefix(host, "$"):
-		found := settingHost.FindStringSubmatch(host)
-		return found != nil && slices.ContainsFunc(settings, func(s Setting) bool { return s.Key == found[1] && s.Type == Text })
+		return setting(host, Text)
 	}
 	return len(host) <= 253 && hostForm.MatchString(host)
 }

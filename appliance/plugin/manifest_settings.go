@@ -19,7 +19,8 @@ const (
 	YesNo  Type = "yes-no"
 	Secret Type = "secret"
 	Choice Type = "choice"
-	Path   Type = "file" // the path of a file or folder on this machine that the plugin may read
+	Path   Type = "file"   // the path of a file or folder on this machine that the plugin may read
+	Folder Type = "folder" // the path of a folder on this machine that the plugin may read and write
 )
 
 // Option is one value of a choice.
@@ -56,7 +57,7 @@ func (s Setting) check(c *checker, name string) {
 	c.form(name+".key", s.Key, len(s.Key) <= 100 && settingForm.MatchString(s.Key))
 	checkLabel(c, name+".label", s.Label)
 	switch s.Type {
-	case Text, Number, YesNo, Secret, Path:
+	case Text, Number, YesNo, Secret, Path, Folder:
 		if len(s.Choices) > 0 {
 			c.wrong(name+".choices", "field.malformed")
 		}
@@ -96,7 +97,7 @@ func (s Setting) refuse(value string) string {
 		ok = value == "yes" || value == "no"
 	case Choice:
 		ok = slices.ContainsFunc(s.Choices, func(o Option) bool { return o.Value == value })
-	case Path:
+	case Path, Folder:
 		ok = len(value) <= maxPath && filepath.IsAbs(value) && filepath.Clean(value) == value && value != "/" && plainText(value, maxPath)
 	default:
 		ok = len(value) <= 64<<10

@@ -26,8 +26,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/karov-crm/karov/appliance/access"
+	"github.com/karov-crm/karov/appliance/attachment"
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/inbox"
+	"github.com/karov-crm/karov/appliance/job"
+	"github.com/karov-crm/karov/appliance/journal"
+	"github.com/karov-crm/karov/appliance/plugin/confine"
+	"github.com/karov-crm/karov/appliance/record"
+	"github.com/karov-crm/karov/appliance/store"
 )
 
 // Inbox is what the host hands messages to.
@@ -66,10 +73,30 @@ type Options struct {
 	Settings Settings
 	Actor    func(ctx context.Context, pluginID string) context.Context // makes the plugin the actor of ctx
 	Now      func() time.Time                                           // time.Now when nil
-	Timing   Timing                                                     // zero fields have defaults
+	DB       store.DB                                                   // with it and those below, to Office, nil a plugin can be a channel and nothing else
+	Book     *record.Book
+	Gate     *access.Gate
+	Journal  *journal.Journal
+	Queue    *job.Queue
+	Files    *attachment.Room
+	Secrets  *StoredSettings // keeps what plugins must not store themselves
+	Office   func() About    // what plugins are told of the office
+	Zone     *time.Location  // of the office, for the times of jobs; nil is UTC
+	Timing   Timing          // zero fields have defaults
 
 	Enabled  func(id string) bool                                     // what was remembered; nil: all but Disabled
 	Remember func(ctx context.Context, id string, enabled bool) error // may refuse; nil: forgotten with the process
+
+	// Refused hears of what a plugin tried and may not, the first time in a while; nil: only the log does.
+	Refused func(ctx context.Context, id, what string, about map[string]string)
+
+	// Declare brings the entities and fields of a manifest into the schema, before each start of its process; what it
+	// refuses is not started. A manifest with an id alone is of a plugin that was removed. Nil: nothing is declared.
+	Declare func(ctx context.Context, m *Manifest) error
+
+	Launch           []string      // the launcher and its arguments; this program with confine.Command when nil
+	MinimumIsolation confine.Level // less than this is not started; confine.Files when ""
+	Own              []string      // folders that no setting can give to a plugin, beside DataDir and RunDir
 }
 
 // Timing holds every span of time that the host goes by. Tests make them short; nobody else needs to.
@@ -141,12 +168,22 @@ func Open(o Options) (*Host, error) {
 		o.Actor = func(ctx context.Context, _ string) context.Context { return ctx }
 	}
 	o.Timing = o.Timing.withDefaults()
+	if len(o.Launch) == 0 {
+		o.Launch = defaultLaunch()
+	}
+	if o.MinimumIsolation == "" {
+		o.MinimumIsolation = confine.Files
+	}
 	for _, dir := range []*string{&o.DataDir, &o.RunDir} {
 		abs, err := filepath.Abs(*dir)
 		if err != nil {
 			return nil, fmt.Errorf("find the folder %s: %w", *dir, err)
 		}
 		*dir = abs
+	}
+	if o.Book != nil {
+		o.Book.KeepBlobs(kvBucket)
+		o.Book.KeepBlobs(filesBucket)
 	}
 	h := &Host{o: o, spawner: newSpawner()}
 	byID := map[string]*supervised{}

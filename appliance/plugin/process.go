@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/appliance/plugin/confine"
 	"github.com/karov-crm/karov/plugins/wire"
 	"golang.org/x/sys/unix"
 )
@@ -59,14 +61,16 @@ func (s *spawner) close() {
 	<-s.done
 }
 
-// process is one start of a plugin's program. It is the runner that go-plugin drives.
+// process is one start of a plugin's program, confined. It is the runner that go-plugin drives.
 type process struct {
 	spawner *spawner
-	binary  string
-	dir     string // working directory
-	sockets string // folder of the two sockets
+	launch  []string // the launcher and its arguments
+	spec    confine.Spec
 	token   wire.Token
-	env     []string
+
+	isolation confine.Report              // what holds; set when Start returns
+	refused   *fault.Error                // why the launcher did not start the program; set when Start returns
+	overrun   atomic.Pointer[fault.Error] // the bound that it went over, for which it was killed
 
 	stdout, stderr *os.File // our ends
 	life           *os.File // our end: the plugin sees its end when we are gone
@@ -81,8 +85,13 @@ type process struct {
 	readOutOnce    sync.Once
 }
 
-// Start starts the program.
+// Start starts the launcher, which becomes the program.
 func (p *process) Start(context.Context) error {
+	start, err := confine.Prepare(p.spec)
+	if err != nil {
+		return err
+	}
+	defer start.Close()
 	var theirs []*os.File
 	defer func() { closeAll(theirs...) }()
 	pipe := func(ours **os.File, weRead bool) (*os.File, error) {
@@ -110,8 +119,8 @@ func (p *process) Start(context.Context) error {
 		return fmt.Errorf("pass the token: %w", err)
 	}
 	cmd := &exec.Cmd{
-		Path: p.binary, Args: []string{p.binary}, Dir: p.dir, Env: p.env,
-		Stdout: stdout, Stderr: stderr, ExtraFiles: []*os.File{life},
+		Path: p.launch[0], Args: p.launch, Dir: p.spec.Work, Env: p.environment(),
+		Stdout: stdout, Stderr: stderr, ExtraFiles: append([]*os.File{life}, start.Files()...),
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
 	}
 	if err := p.spawner.start(cmd); err != nil {
@@ -127,7 +136,25 @@ func (p *process) Start(context.Context) error {
 	if killed {
 		return p.kill()
 	}
-	return nil
+	return p.becomes(start)
+}
+
+// becomes waits until the launcher became the program. Whoever ends the process meanwhile ends the wait.
+func (p *process) becomes(start *confine.Start) (err error) {
+	p.isolation, err = start.Started(int(p.pid.Load()))
+	if err == nil {
+		return nil
+	}
+	var refusal *confine.Refusal
+	if errors.As(err, &refusal) {
+		switch refusal.Why {
+		case confine.WhyIsolation:
+			p.refused = fault.Wrap(err, fault.Unavailable, "plugin.isolation-too-low", "offered", refusal.Report.String(), "demanded", p.spec.Minimum)
+		case confine.WhyChanged:
+			p.refused = fault.Wrap(err, fault.Invalid, "plugin.program-changed")
+		}
+	}
+	return errors.Join(err, p.kill())
 }
 
 func closeAll(files ...*os.File) {
@@ -214,7 +241,7 @@ func (r *lastReader) Read(b []byte) (int, error) {
 func (r *lastReader) Close() error { return r.p.stderr.Close() }
 
 // Name is the program's path.
-func (p *process) Name() string { return p.binary }
+func (p *process) Name() string { return p.spec.Program }
 
 // ID is the process id.
 func (p *process) ID() string { return strconv.FormatInt(p.pid.Load(), 10) }
@@ -225,7 +252,7 @@ func (p *process) Diagnose(context.Context) string { return "" }
 // PluginToHost takes the address that the plugin announced. Only a socket in the plugin's own folder is accepted, and
 // it gets the name that everybody expects.
 func (p *process) PluginToHost(network, addr string) (string, string, error) {
-	if network != "unix" || filepath.Dir(addr) != p.sockets {
+	if network != "unix" || filepath.Dir(addr) != p.spec.Sockets {
 		return "", "", fmt.Errorf("the plugin announced %s %s, which is not in its folder", network, wire.Cut(addr, 200))
 	}
 	st, err := os.Lstat(addr)
@@ -235,7 +262,7 @@ func (p *process) PluginToHost(network, addr string) (string, string, error) {
 	if st.Mode().Type() != os.ModeSocket || filepath.Base(addr) == hostSocket {
 		return "", "", errors.New("the plugin announced something that is no socket of its own")
 	}
-	path := filepath.Join(p.sockets, pluginSocket)
+	path := filepath.Join(p.spec.Sockets, pluginSocket)
 	if err := os.Rename(addr, path); err != nil {
 		return "", "", fmt.Errorf("name the plugin's socket: %w", err)
 	}
@@ -252,16 +279,20 @@ func (p *process) environment() []string {
 	env := []string{
 		wire.EnvCookie + "=" + wire.Cookie,
 		wire.EnvProtocols + "=" + strconv.Itoa(wire.APIMajor),
-		wire.EnvSocketDir + "=" + p.sockets,
-		wire.EnvHostSocket + "=" + filepath.Join(p.sockets, hostSocket),
+		wire.EnvSocketDir + "=" + p.spec.Sockets,
+		wire.EnvHostSocket + "=" + filepath.Join(p.spec.Sockets, hostSocket),
+		wire.EnvEgress + "=" + filepath.Join(p.spec.Sockets, egressSocket),
 		wire.EnvLifeFD + "=" + strconv.Itoa(lifeFD),
-		"HOME=" + p.dir,
-		"TMPDIR=" + p.dir,
+		"HOME=" + p.spec.Work,
+		"TMPDIR=" + p.spec.Work,
 	}
-	for _, name := range []string{"TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+	for _, name := range append([]string{"TZ", "LANG"}, trustVariables()...) {
 		if v, ok := os.LookupEnv(name); ok && !strings.ContainsRune(v, 0) {
 			env = append(env, name+"="+v)
 		}
 	}
 	return env
 }
+
+// trustVariables name files and folders of authorities, where this system keeps them elsewhere than most.
+func trustVariables() []string { return []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} }

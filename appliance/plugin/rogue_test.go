@@ -85,7 +85,7 @@ func findings(t *testing.T, w *plugintest.World) map[string]string {
 func TestOnlyThePluginItselfGetsIn(t *testing.T) {
 	t.Setenv("KAROV_SECRET", "must not leak")
 	t.Setenv("TZ", "Asia/Jerusalem")
-	w := plugintest.Start(t, rogue(t, "stranger"), plugintest.NewOffice(nil))
+	w := plugintest.Start(t, rogue(t, "stranger"), plugintest.NewOffice(nil), unconfined(t))
 	got := findings(t, w)
 	env := got["environment"]
 	delete(got, "environment")
@@ -277,7 +277,7 @@ func TestCircuitOpensAndIsClosedByHand(t *testing.T) {
 }
 
 func TestAnEndIsNoticedThoughAChildHoldsThePipes(t *testing.T) {
-	w := plugintest.Start(t, rogue(t, "orphan"), plugintest.NewOffice(nil), func(o *plugin.Options) {
+	w := plugintest.Start(t, rogue(t, "orphan"), plugintest.NewOffice(nil), unconfined(t), func(o *plugin.Options) {
 		o.Timing.BackoffMin, o.Timing.BackoffMax = time.Hour, time.Hour
 		o.Timing.PingEvery = time.Hour
 	})
@@ -310,7 +310,7 @@ func TestCloseIsNotHeldUpByAStoppedPlugin(t *testing.T) {
 }
 
 func TestFallsLeaveNothingBehind(t *testing.T) {
-	w := plugintest.Start(t, rogue(t, "orphan"), plugintest.NewOffice(nil))
+	w := plugintest.Start(t, rogue(t, "orphan"), plugintest.NewOffice(nil), unconfined(t))
 	open := func() int {
 		files, err := os.ReadDir("/proc/self/fd")
 		if err != nil {

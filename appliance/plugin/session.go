@@ -17,7 +17,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
+	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/appliance/plugin/egress"
 	"github.com/karov-crm/karov/plugins/wire"
 	wirev1 "github.com/karov-crm/karov/plugins/wire/v1"
 	"google.golang.org/grpc"
@@ -60,10 +62,19 @@ type session struct {
 	channel wirev1.ChannelClient
 	files   *fileHandles
 	taking  chan struct{} // one place for each message that is being received
+	serving chan struct{} // one place for each HTTP request that it answers
+	calls   *openCalls
+	grant   *access.Granted
+	limit   *limit
 
 	tells   bool                   // the plugin streams its health
 	heard   atomic.Int64           // how often it told it
 	sockets map[string]os.FileInfo // as they were when the plugin was connected to
+
+	egress         *egress.Proxy // the way out to the network
+	again          chan struct{} // closed when the settings need another process
+	tellingRefused sync.Mutex
+	told           map[string]bool // what was refused and told of
 
 	configuring sync.Mutex
 	configured  atomic.Bool
@@ -74,31 +85,35 @@ type session struct {
 func (p *supervised) begin(ctx context.Context) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.host.o.Timing.Start)
 	defer cancel()
+	if err := p.host.declare(ctx, p.m); err != nil {
+		return nil, err
+	}
 	s := &session{
 		p: p, dir: p.host.socketDir(p.m.ID), token: wire.NewToken(), files: newFileHandles(),
-		taking: make(chan struct{}, receivesAtOnce),
+		taking: make(chan struct{}, receivesAtOnce), serving: make(chan struct{}, servedAtOnce), calls: newOpenCalls(), again: make(chan struct{}), grant: p.host.grant(p.m), limit: p.limit,
 	}
 	s.peer = wire.Peer{PID: s.pid, UID: os.Geteuid()}
-	work := filepath.Join(p.host.o.DataDir, p.m.ID)
-	if err := os.MkdirAll(work, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(p.host.o.DataDir, p.m.ID), 0o700); err != nil {
 		return nil, fmt.Errorf("make the plugin's folder: %w", err)
 	}
-	s.process = &process{
-		spawner: p.host.spawner, binary: filepath.Join(p.m.dir, p.m.Binary), dir: work,
-		sockets: s.dir, token: s.token, exited: make(chan struct{}), readOut: make(chan struct{}),
+	values := p.values(ctx)
+	spec, err := p.spec(s.dir, values)
+	if err != nil {
+		return nil, err
 	}
-	s.process.env = s.process.environment()
+	s.process = &process{
+		spawner: p.host.spawner, launch: p.host.o.Launch, spec: spec, token: s.token,
+		exited: make(chan struct{}), readOut: make(chan struct{}),
+	}
 	p.log.forget()
-	if err := s.serve(); err != nil {
+	if err := s.serve(values); err != nil {
 		return nil, err
 	}
 	if err := s.connect(ctx); err != nil {
 		s.close()
-		if s.pid() != 0 {
-			s.process.lastLines()
-		}
-		return nil, fault.Wrap(errors.Join(err, p.log.lastWords()), fault.Unavailable, "plugin.not-started")
+		return nil, s.notStarted(err)
 	}
+	go s.watchBounds() // ends with the process
 	if err := errors.Join(s.introduce(ctx), s.noteSockets()); err != nil {
 		s.close()
 		return nil, err
@@ -109,7 +124,7 @@ func (p *supervised) begin(ctx context.Context) (*session, error) {
 func (s *session) pid() int { return int(s.process.pid.Load()) }
 
 // serve makes the folder of the sockets anew and listens on ours.
-func (s *session) serve() error {
+func (s *session) serve(values map[string]string) error {
 	if err := os.RemoveAll(s.dir); err != nil {
 		return fmt.Errorf("clear the folder of the sockets: %w", err)
 	}
@@ -121,12 +136,18 @@ func (s *session) serve() error {
 		return fmt.Errorf("listen for the plugin: %w", err)
 	}
 	opts := append(wire.ServerOptions(s.token, s.peer),
-		grpc.MaxConcurrentStreams(32), grpc.WaitForHandlers(true),
-		grpc.ChainUnaryInterceptor(s.p.meter.servedUnary, guardUnary),
-		grpc.ChainStreamInterceptor(s.p.meter.servedStream, guardStream))
-	s.server = grpc.NewServer(opts...)
+		grpc.MaxConcurrentStreams(32), grpc.WaitForHandlers(true), grpc.StatsHandler(oversized{s}),
+		grpc.ChainUnaryInterceptor(s.p.meter.servedUnary, guardUnary, s.limitUnary),
+		grpc.ChainStreamInterceptor(s.p.meter.servedStream, guardStream, s.limitStream))
+	s.server = grpc.NewServer(append([]grpc.ServerOption{grpc.ChainUnaryInterceptor(s.noteToken), grpc.ChainStreamInterceptor(s.noteTokenStream)}, opts...)...)
 	registerServices(s.server, &callbacks{s: s})
-	go func() { _ = s.server.Serve(l) }() // ends with close
+	if over := s.overStorage(); over != nil { // what it left behind last time
+		return errors.Join(over, l.Close())
+	}
+	if err := s.openEgress(values); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	go func() { _ = s.server.Serve(lookedAt{l, s}) }() // ends with close
 	return nil
 }
 
@@ -250,6 +271,13 @@ func (s *session) configureOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if other, err := s.otherPaths(values); err != nil || other {
+		if other {
+			s.beginAgain()
+		}
+		return err
+	}
+	s.egress.SetRules(s.p.rules(values))
 	answer, err := s.base.Configure(ctx, &wirev1.ConfigureRequest{Values: values})
 	if err != nil {
 		return fromWire(err, "plugin.configuration-refused")
@@ -298,6 +326,7 @@ func (s *session) close() {
 		<-s.process.exited
 	}
 	s.server.Stop()
+	s.egress.Close()
 	if s.rpc != nil {
 		_ = s.rpc.Close() // after the end of the process it waits for nothing
 	}

@@ -50,7 +50,10 @@ func (p *supervised) watch(ctx, patience context.Context, s *session) error {
 				return nil
 			}
 			s.process.lastLines()
-			return p.log.whyEnded(s.process.exitErr)
+			return s.whyEnded()
+		case <-s.again:
+			s.stop(patience)
+			return nil
 		case <-ctx.Done():
 			s.stop(patience)
 			return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"strconv"
 	"sync"
 	"testing"
@@ -39,6 +40,11 @@ type desk struct {
 }
 
 func newDesk() *desk { return &desk{changed: make(chan struct{})} }
+
+// Dial connects at once: what Karov's way out lets through is its own test's work.
+func (d *desk) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, addr)
+}
 
 func (d *desk) Deliver(_ context.Context, m sdk.Message) error {
 	kept := delivered{Message: m, files: map[string][]byte{}}

@@ -13,6 +13,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-sasl"
+	"github.com/karov-crm/karov/plugins/sdk"
 )
 
 // keywordTaken is set on mails that the host has, where the server allows it, for people who look into the mailbox
@@ -42,8 +43,8 @@ type envelope struct {
 }
 
 // dialIMAP connects, with TLS from the first byte or by STARTTLS and with a verified certificate, never without.
-func dialIMAP(ctx context.Context, s settings, patience time.Duration) (*imapLine, error) {
-	conn, err := dial(ctx, s.imap, patience)
+func dialIMAP(ctx context.Context, h sdk.Host, s settings, patience time.Duration) (*imapLine, error) {
+	conn, err := dial(ctx, h, s.imap, patience)
 	if err != nil {
 		return nil, err
 	}
@@ -78,13 +79,11 @@ func dialIMAP(ctx context.Context, s settings, patience time.Duration) (*imapLin
 	return l, nil
 }
 
-// dial opens a connection on which a dead other side is noticed within minutes.
-func dial(ctx context.Context, e endpoint, patience time.Duration) (net.Conn, error) {
-	d := net.Dialer{
-		Timeout:         min(patience, 30*time.Second),
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4},
-	}
-	conn, err := d.DialContext(ctx, "tcp", e.addr())
+// dial opens a connection by the host, who notices a dead other side within minutes.
+func dial(ctx context.Context, h sdk.Host, e endpoint, patience time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, min(patience, 30*time.Second))
+	defer cancel()
+	conn, err := h.Dial(ctx, "tcp", e.addr())
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", e.addr(), err)
 	}

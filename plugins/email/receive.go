@@ -73,7 +73,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // session connects, reads what is new, and waits for more until something breaks.
 func (r *receiver) session(ctx context.Context) *trouble {
-	line, err := dialIMAP(ctx, r.settings, r.pace.patience)
+	line, err := dialIMAP(ctx, r.host, r.settings, r.pace.patience)
 	if err != nil {
 		return troubleOf(err, keyServerRefused)
 	}

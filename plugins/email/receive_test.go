@@ -390,7 +390,7 @@ func uidValidity(t *testing.T, s *mailtest.Server) uint32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line, err := dialIMAP(context.Background(), set, waitFor)
+	line, err := dialIMAP(context.Background(), newDesk(), set, waitFor)
 	if err != nil {
 		t.Fatal(err)
 	}

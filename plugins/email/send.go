@@ -44,7 +44,7 @@ func (c *channel) Send(ctx context.Context, h sdk.Host, out sdk.Outgoing) (sdk.R
 		mail.close()
 		return sdk.Receipt{}, err
 	}
-	if err := c.transmit(ctx, s, recipient, mail); err != nil {
+	if err := c.transmit(ctx, h, s, recipient, mail); err != nil {
 		mail.close()
 		return sdk.Receipt{}, c.failed(ctx, h, s, err)
 	}
@@ -59,8 +59,8 @@ func (c *channel) Send(ctx context.Context, h sdk.Host, out sdk.Outgoing) (sdk.R
 }
 
 // transmit hands the mail to the submission server.
-func (c *channel) transmit(ctx context.Context, s settings, recipient string, mail *spool) error {
-	conn, err := dial(ctx, s.smtp, c.pace.patience)
+func (c *channel) transmit(ctx context.Context, h sdk.Host, s settings, recipient string, mail *spool) error {
+	conn, err := dial(ctx, h, s.smtp, c.pace.patience)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/textproto"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -76,16 +77,17 @@ func troubleOf(err error, refused string) *trouble {
 	)
 	key := keyConnectionLost
 	switch {
+	case errors.As(err, &dns): // also by way of the host, who connects
+		key = keyHostUnknown
+	case errors.Is(err, syscall.ECONNREFUSED):
+		key = keyConnectionRefused
+	case errors.As(err, &host) && strings.HasPrefix(host.Key, "egress."):
 	case errors.As(err, &host):
 		key = keyHost
 	case errors.As(err, &file):
 		key = keyDisk
 	case errors.As(err, &no), errors.As(err, &reply):
 		key = refused
-	case errors.As(err, &dns):
-		key = keyHostUnknown
-	case errors.Is(err, syscall.ECONNREFUSED):
-		key = keyConnectionRefused
 	case errors.As(err, &certificate), errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &invalid):
 		key = keyCertificate
 	case errors.As(err, &record):

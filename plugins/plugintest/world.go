@@ -3,6 +3,7 @@ package plugintest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -41,6 +42,35 @@ func Build(t testing.TB, dir, pkg string) string {
 	return home
 }
 
+// Launcher builds the program that locks plugins in (package confine) and gives its path, for plugin.Options.Launch.
+func Launcher(t testing.TB) string {
+	t.Helper()
+	program, err := launcher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "launch")
+	if err := os.WriteFile(path, program, 0o700); err != nil {
+		t.Fatalf("write the launcher: %v", err)
+	}
+	return path
+}
+
+// launcher builds the launcher once in each test program.
+var launcher = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "k")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "launch")
+	out, err := exec.Command("go", "build", "-o", path, "github.com/karov-crm/karov/appliance/plugin/confine/launch").CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("build the launcher: %w\n%s", err, out)
+	}
+	return os.ReadFile(path)
+})
+
 // World is a running host with one office.
 type World struct {
 	Host   *plugin.Host
@@ -68,7 +98,7 @@ func Start(t testing.TB, home string, office *Office, change ...func(*plugin.Opt
 	o := plugin.Options{
 		Dirs: []string{home}, DataDir: t.TempDir(), RunDir: run, Version: "test",
 		Log:   slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Inbox: office, Blobs: office, Settings: office, Timing: Quick(),
+		Inbox: office, Blobs: office, Settings: office, Timing: Quick(), Launch: []string{Launcher(t)},
 	}
 	for _, c := range change {
 		c(&o)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/karov-crm/karov/plugins/wire"
@@ -102,7 +103,7 @@ func refusedBy(answer *http.Response, why string) error {
 	if why == "" {
 		why = answer.Status
 	}
-	err := &Error{Key: "egress.unreachable", kind: wirev1.Kind_KIND_UNAVAILABLE, Err: errors.New(why)}
+	err := &Error{Key: "egress.unreachable", kind: wirev1.Kind_KIND_UNAVAILABLE, Err: causeOf(answer, why)}
 	switch answer.StatusCode {
 	case http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusBadRequest:
 		err.Key, err.kind = "egress.forbidden", wirev1.Kind_KIND_FORBIDDEN
@@ -110,6 +111,17 @@ func refusedBy(answer *http.Response, why string) error {
 		err.Key, err.kind = "egress.too-many", wirev1.Kind_KIND_TOO_MANY
 	}
 	return err
+}
+
+// causeOf is the error that a direct connection would have met, so that what tells them apart goes on doing so.
+func causeOf(answer *http.Response, why string) error {
+	switch answer.Header.Get(wire.EgressReason) {
+	case wire.EgressNoHost:
+		return &net.DNSError{Err: "no such host", Name: answer.Request.Host, IsNotFound: true}
+	case wire.EgressRefused:
+		return fmt.Errorf("%s: %w", why, syscall.ECONNREFUSED)
+	}
+	return errors.New(why)
 }
 
 // outConn is a connection through the proxy.

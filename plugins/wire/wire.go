@@ -38,6 +38,11 @@ const (
 	EnvSocketDir  = "PLUGIN_UNIX_SOCKET_DIR"
 	EnvProtocols  = "PLUGIN_PROTOCOL_VERSIONS"
 
+	// EgressReason is the header in which the way out says why it let nobody through, as EgressNoHost and its like.
+	EgressReason  = "Karov-Reason"
+	EgressNoHost  = "no-such-host"
+	EgressRefused = "connection-refused"
+
 	// Cookie is the value of EnvCookie. It is no secret: it keeps a person from starting a plugin by hand.
 	Cookie = "karov.plugin.v1"
 )

@@ -1,6 +1,7 @@
 package locale
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -60,6 +61,24 @@ func (v *Voice) Number(n int) string {
 		b.WriteRune(digit)
 	}
 	return sign + b.String()
+}
+
+// Decimal writes a number with as many decimals as it has, at most six.
+func (v *Voice) Decimal(x float64) string {
+	text := strings.TrimRight(strings.TrimRight(strconv.FormatFloat(math.Abs(x), 'f', 6, 64), "0"), ".")
+	whole, rest, broken := strings.Cut(text, ".")
+	n, err := strconv.Atoi(whole)
+	if err != nil { // beyond what an office counts
+		return strconv.FormatFloat(x, 'g', -1, 64)
+	}
+	out := v.Number(n)
+	if broken {
+		out += calendarOf(v.Code).decimal + rest
+	}
+	if x < 0 && out != "0" {
+		out = "-" + out
+	}
+	return out
 }
 
 // Size writes a number of bytes as people read it.

@@ -59,6 +59,7 @@ func (s *sentence) UnmarshalYAML(node *yaml.Node) error {
 // Bundle holds the packs of all languages.
 type Bundle struct {
 	packs map[string]map[string]sentence
+	more  func(lang string) map[string]string // nil where there are no plugins
 }
 
 // Load reads the packs that are built into the program.
@@ -95,35 +96,16 @@ func addTo(pack map[string]sentence, raw []byte) error {
 	return nil
 }
 
-// Merge adds the sentences of a plugin: language, key, text. A key that exists already is refused, so that a plugin
-// cannot put words into the mouth of the core. Languages that we do not speak are left out.
-func (b *Bundle) Merge(extra map[string]map[string]string) error {
-	for _, lang := range slices.Sorted(maps.Keys(extra)) {
-		pack, known := b.packs[lang]
-		if !known {
-			continue
-		}
-		for key := range extra[lang] {
-			if _, taken := pack[key]; taken {
-				return fmt.Errorf("merge sentences: %q exists already in %s", key, lang)
-			}
-		}
-	}
-	for lang, sentences := range extra {
-		if pack, known := b.packs[lang]; known {
-			for key, text := range sentences {
-				pack[key] = sentence{"other": text}
-			}
-		}
-	}
-	return nil
-}
+// Also names where the sentences of plugins come from: by key, of one language, asked anew each time, since plugins come
+// and go. A sentence of ours is never looked for there, so that a plugin cannot put words into the mouth of the core.
+// It is called while the appliance is put together.
+func (b *Bundle) Also(more func(lang string) map[string]string) { b.more = more }
 
 // In gives the voice of a language in a time zone. A language that we do not speak answers in English.
 func (b *Bundle) In(code string, zone *time.Location) *Voice {
 	for _, l := range Languages() {
 		if l.Code == code {
-			return &Voice{Language: l, pack: b.packs[code], fallback: b.packs["en"], zone: zone}
+			return &Voice{Language: l, pack: b.packs[code], fallback: b.packs["en"], zone: zone, more: b.more}
 		}
 	}
 	return b.In("en", zone)
@@ -151,13 +133,25 @@ type Voice struct {
 	Language
 	pack, fallback map[string]sentence
 	zone           *time.Location
+	more           func(lang string) map[string]string
 }
 
 // Has tells whether there is a sentence of this key.
 func (v *Voice) Has(key string) bool {
 	_, own := v.pack[key]
 	_, other := v.fallback[key]
-	return own || other
+	return own || other || v.plugins(key) != ""
+}
+
+// plugins gives a sentence of a plugin, "" where no plugin has it.
+func (v *Voice) plugins(key string) string {
+	if v.more == nil || !strings.Contains(key, ".") {
+		return ""
+	}
+	if text := v.more(v.Code)[key]; text != "" {
+		return text
+	}
+	return v.more("en")[key]
 }
 
 // T says a sentence. Args alternate parameter names and values.
@@ -188,6 +182,9 @@ func (v *Voice) form(key, form string) string {
 				}
 			}
 		}
+	}
+	if text := v.plugins(key); text != "" {
+		return text
 	}
 	return key
 }

@@ -135,16 +135,20 @@ func TestParametersAreIsolated(t *testing.T) {
 	}
 }
 
-func TestMergeCannotReplaceOurs(t *testing.T) {
+func TestPluginsCannotReplaceOurs(t *testing.T) {
 	b := load(t)
-	if err := b.Merge(map[string]map[string]string{"en": {"mail.full": "The mailbox is full."}, "fr": {"x": "y"}}); err != nil {
-		t.Fatal(err)
-	}
-	if got := b.In("he", time.UTC).T("mail.full"); got != "The mailbox is full." {
+	said := map[string]map[string]string{"en": {"mail.full": "The mailbox is full."}, "he": {"signin.title": "x"}}
+	b.Also(func(lang string) map[string]string { return said[lang] })
+	v := b.In("he", time.UTC)
+	if got := v.T("mail.full"); got != "The mailbox is full." {
 		t.Errorf("a plugin's sentence that Hebrew lacks: %q", got)
 	}
-	if err := b.Merge(map[string]map[string]string{"he": {"signin.title": "x"}}); err == nil {
+	if v.T("signin.title") == "x" {
 		t.Error("a plugin replaced our words")
+	}
+	said["he"]["mail.full"] = "התיבה מלאה." // a plugin that came later
+	if got := v.T("mail.full"); got != "התיבה מלאה." || !v.Has("mail.full") || v.Has("mail.other") {
+		t.Errorf("a plugin's sentence: %q", got)
 	}
 }
 

@@ -20,6 +20,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/karov-crm/karov/plugins/wire"
 )
 
 // Options say whom a Proxy serves and how far it goes. Zero bounds have defaults.
@@ -72,14 +74,11 @@ const (
 	WhyRule      Why = "not-declared"      // no rule names the host and port
 	WhyAddress   Why = "address-forbidden" // the name leads to an address that the rule does not cover
 	WhyTooMany   Why = "too-many"          // connections at the same time
-	WhyUnknown   Why = "no-such-host"
-	WhyClosed    Why = "connection-refused"
+	WhyUnknown   Why = wire.EgressNoHost
+	WhyClosed    Why = wire.EgressRefused
 	WhyTimeout   Why = "timeout"
 	WhyDown      Why = "unreachable"
 )
-
-// ReasonHeader carries the Why of an answer that is not 200.
-const ReasonHeader = "Karov-Reason"
 
 // Proxy serves one start of one plugin.
 type Proxy struct {

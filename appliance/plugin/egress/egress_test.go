@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/karov-crm/karov/plugins/wire"
 )
 
 const token = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -104,7 +106,7 @@ func (w *world) speak(t *testing.T, raw string) (int, Why, net.Conn, *bufio.Read
 	if err != nil {
 		return 0, "", conn, in
 	}
-	return answer.StatusCode, Why(answer.Header.Get(ReasonHeader)), conn, in
+	return answer.StatusCode, Why(answer.Header.Get(wire.EgressReason)), conn, in
 }
 
 func (w *world) connect(t *testing.T, to string) (int, Why, net.Conn, *bufio.Reader) {

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/karov-crm/karov/plugins/wire"
 )
 
 // maxAsk is how long the plugin's request may be.
@@ -198,7 +200,7 @@ func (t *tunnel) answer(e Event) {
 	_ = t.plugin.SetWriteDeadline(time.Now().Add(t.p.o.Ask))
 	// Whether the plugin reads it is its own affair.
 	_, _ = fmt.Fprintf(t.plugin, "HTTP/1.1 %d %s\r\n%s: %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-		status, http.StatusText(status), ReasonHeader, e.Why, len(body), body)
+		status, http.StatusText(status), wire.EgressReason, e.Why, len(body), body)
 }
 
 // flow lets the plugin and the other side speak until one is silent for too long, or both are done.
