@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -24,32 +25,41 @@ const (
 	timelineText = 600
 )
 
-// hitOf is one result of the lookup. Its marks are what was looked for, each from the first character to the one behind
-// the last.
-func hitOf(h search.Hit) object {
-	var o object
-	o.text("entity", h.Entity)
-	o.text("id", record.ID(h.ID).String())
-	o.text("title", h.Title)
-	o.text("subtitle", h.Subtitle)
-	o.text("matched", h.Matched)
-	o.put("marks", characters(h.Title, h.Marks))
-	o.put("subtitle_marks", characters(h.Subtitle, h.SubtitleMarks))
-	o.put("matched_marks", characters(h.Matched, h.MatchedMarks))
-	return o
+// appendHit writes one result of the lookup. Its marks are what was looked for, each from the first character to the one
+// behind the last. People wait for this answer at each key, so it is written in one go.
+func appendHit(raw []byte, h *search.Hit) (_ []byte, err error) {
+	for _, member := range [...]struct{ name, text string }{
+		{`{"entity":`, h.Entity}, {`,"id":`, record.ID(h.ID).String()}, {`,"title":`, h.Title}, {`,"subtitle":`, h.Subtitle}, {`,"matched":`, h.Matched},
+	} {
+		if raw, err = appendText(append(raw, member.name...), member.text); err != nil {
+			return raw, err
+		}
+	}
+	raw = appendMarks(append(raw, `,"marks":`...), h.Title, h.Marks)
+	raw = appendMarks(append(raw, `,"subtitle_marks":`...), h.Subtitle, h.SubtitleMarks)
+	raw = appendMarks(append(raw, `,"matched_marks":`...), h.Matched, h.MatchedMarks)
+	return append(raw, '}'), nil
 }
 
-// characters turns marks in bytes into marks in characters (Unicode code points), which every language counts alike.
-func characters(text string, marks []search.Span) [][2]int {
-	counted := make([][2]int, 0, len(marks))
-	for _, m := range marks {
+// appendMarks turns marks in bytes into marks in characters (Unicode code points), which every language counts alike.
+func appendMarks(raw []byte, text string, marks []search.Span) []byte {
+	raw = append(raw, '[')
+	for i, m := range marks {
+		if i > 0 {
+			raw = append(raw, ',')
+		}
 		from := min(max(m.From, 0), len(text))
 		to := min(max(m.To, from), len(text))
 		first := utf8.RuneCountInString(text[:from])
-		counted = append(counted, [2]int{first, first + utf8.RuneCountInString(text[from:to])})
+		raw = strconv.AppendInt(append(raw, '['), int64(first), 10)
+		raw = strconv.AppendInt(append(raw, ','), int64(first+utf8.RuneCountInString(text[from:to])), 10)
+		raw = append(raw, ']')
 	}
-	return counted
+	return append(raw, ']')
 }
+
+// hitSize is about how many bytes one result takes.
+const hitSize = 360
 
 func (a *API) search(c echo.Context) error {
 	values, err := parameters(c, "q", "limit")
@@ -70,13 +80,16 @@ func (a *API) search(c echo.Context) error {
 	if err := a.Journal.Note(c.Request().Context(), journal.Searched(len(found))); err != nil {
 		return err
 	}
-	items := make([]object, 0, len(found))
-	for _, h := range found {
-		items = append(items, hitOf(h))
+	raw := append(make([]byte, 0, 64+hitSize*len(found)), `{"items":[`...)
+	for i := range found {
+		if i > 0 {
+			raw = append(raw, ',')
+		}
+		if raw, err = appendHit(raw, &found[i]); err != nil {
+			return fault.Wrap(err, fault.Internal, "error.internal")
+		}
 	}
-	var answer object
-	answer.put("items", items)
-	return writeJSON(c, http.StatusOK, jsonType, answer)
+	return c.Blob(http.StatusOK, jsonType, append(raw, "]}\n"...))
 }
 
 // entry is one line of a timeline: a record, or a fact.

@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"iter"
 	"sync"
 
 	"github.com/karov-crm/karov/appliance/record"
@@ -10,14 +11,15 @@ import (
 	"github.com/karov-crm/karov/appliance/store/bolt/floor"
 )
 
-// Writes stands between the rooms and the engine and, when told to, remembers what each Update put: so that the floor
-// writes just as many pairs of just those sizes, where they belong.
+// Writes stands between the rooms and the engine and, when told to, remembers what each Update put and what each View
+// read: so that the floor writes just as many pairs of just those sizes, where they belong, and reads the same.
 type Writes struct {
 	store.DB
 
-	mu   sync.Mutex
-	on   bool
-	seen [][]floor.Put
+	mu    sync.Mutex
+	on    bool
+	seen  [][]floor.Put
+	reads *[][]floor.Read // of each View; nil where nobody asks
 }
 
 // NewWrites stands before a store.
@@ -95,4 +97,84 @@ func (p pattern) again(tx store.Tx, id record.ID) []floor.Put {
 		}
 	}
 	return puts
+}
+
+// View implements store.DB.
+func (w *Writes) View(ctx context.Context, fn func(store.Tx) error) error {
+	w.mu.Lock()
+	all := w.reads
+	w.mu.Unlock()
+	if all == nil {
+		return w.DB.View(ctx, fn)
+	}
+	var reads []floor.Read
+	err := w.DB.View(ctx, func(tx store.Tx) error { return fn(readTx{tx, &reads}) })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(reads) > 0 {
+		*all = append(*all, reads)
+	}
+	return err
+}
+
+// readBy gives what the Views within fn read.
+func (w *Writes) readBy(fn func() error) ([][]floor.Read, error) {
+	var all [][]floor.Read
+	w.mu.Lock()
+	w.reads = &all
+	w.mu.Unlock()
+	err := fn()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reads = nil
+	return all, err
+}
+
+// readTx remembers what is read in a View.
+type readTx struct {
+	store.Tx
+	reads *[]floor.Read
+}
+
+func (t readTx) Bucket(name string) store.Bucket {
+	return readBucket{t.Tx.Bucket(name), name, t.reads}
+}
+
+type readBucket struct {
+	store.Bucket
+	name  string
+	reads *[]floor.Read
+}
+
+func (b readBucket) Get(key []byte) []byte {
+	*b.reads = append(*b.reads, floor.Read{Bucket: b.name, From: bytes.Clone(key)})
+	return b.Bucket.Get(key)
+}
+
+func (b readBucket) GetMany(keys [][]byte) [][]byte {
+	for _, key := range keys {
+		*b.reads = append(*b.reads, floor.Read{Bucket: b.name, From: bytes.Clone(key)})
+	}
+	return b.Bucket.GetMany(keys)
+}
+
+// Scan counts the pairs that were looked at; a scan that came to its end looked at one behind it too.
+func (b readBucket) Scan(from, to []byte, reverse bool) iter.Seq2[[]byte, []byte] {
+	return func(yield func([]byte, []byte) bool) {
+		r := floor.Read{Bucket: b.name, From: bytes.Clone(from), Back: reverse, Pairs: 1}
+		if reverse {
+			r.From = bytes.Clone(to)
+		}
+		at := len(*b.reads)
+		*b.reads = append(*b.reads, r)
+		pairs := 0
+		for k, v := range b.Bucket.Scan(from, to, reverse) {
+			pairs++
+			(*b.reads)[at].Pairs = pairs
+			if !yield(k, v) {
+				return
+			}
+		}
+		(*b.reads)[at].Pairs = pairs + 1
+	}
 }

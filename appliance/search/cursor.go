@@ -16,15 +16,37 @@ const (
 
 // reading is one query's look at the index.
 type reading struct {
-	terms, postings, records, sounds store.Bucket
+	tx                       store.Tx
+	terms, postings, records store.Bucket
 
 	work, most int // what was spent, and how much may be
 	failed     error
+
+	// lists are taken from here, and their memory is used again by the next query.
+	made []*list
+	used int
 }
 
-func readingOf(tx store.Tx) *reading {
-	return &reading{most: workMost, terms: tx.Bucket(termsBucket), postings: tx.Bucket(postingsBucket), records: tx.Bucket(recordsBucket), sounds: tx.Bucket(soundsBucket)}
+// begin makes it a look at the index of a transaction.
+func (r *reading) begin(tx store.Tx) {
+	*r = reading{most: workMost, tx: tx, terms: tx.Bucket(termsBucket), postings: tx.Bucket(postingsBucket), records: tx.Bucket(recordsBucket), made: r.made}
 }
+
+// end lets go of what belongs to the transaction.
+func (r *reading) end() {
+	made := r.made[:min(len(r.made), keptLists)]
+	clear(r.made[len(made):])
+	for _, l := range made {
+		l.rest(keptStamps)
+	}
+	*r = reading{made: made}
+}
+
+const (
+	// keptLists is how many lists are kept for the next query, keptStamps how many stamps each has room for at most.
+	keptLists  = 64
+	keptStamps = 1024
+)
 
 // spend tells whether there is work left, and takes it.
 func (r *reading) spend(work int) bool {
@@ -78,6 +100,9 @@ type list struct {
 	below uint64   // blocks that begin at or below it were not read yet
 	ahead []block  // read from the store and not yet unpacked, descending
 	step  int      // how many blocks the next look at the store brings
+
+	blocks   []block // where ahead lies
+	from, to []byte  // keys of the store, for look
 }
 
 type block struct {
@@ -85,7 +110,24 @@ type block struct {
 	raw  []byte
 }
 
-func (r *reading) list(of listed) *list { return &list{in: r, of: of, step: 1} }
+func (r *reading) list(of listed) *list {
+	if r.used == len(r.made) {
+		r.made = append(r.made, &list{})
+	}
+	l := r.made[r.used]
+	r.used++
+	*l = list{in: r, of: of, step: 1, now: l.now[:0], blocks: l.blocks[:0], from: l.from[:0], to: l.to[:0]}
+	return l
+}
+
+// rest empties a list and keeps its memory, where that is not too much.
+func (l *list) rest(most int) {
+	clear(l.blocks[:cap(l.blocks)])
+	if cap(l.now) > most {
+		l.now = nil
+	}
+	*l = list{now: l.now[:0], blocks: l.blocks[:0], from: l.from[:0], to: l.to[:0]}
+}
 
 func (l *list) seek(most uint64) uint64 {
 	if !l.ready {
@@ -167,16 +209,15 @@ func (l *list) look(most uint64) bool {
 	if !l.in.spend(workScan) {
 		return false
 	}
-	if l.ahead == nil {
-		l.ahead = make([]block, 0, l.step)
-	}
-	l.ahead = l.ahead[:0]
-	for k, v := range l.in.postings.Scan(blockKey(l.of.term, 0), blockKey(l.of.term, most+1), true) {
-		l.ahead = append(l.ahead, block{stampAt(k[len(k)-stampSize:]), v})
-		if len(l.ahead) == l.step {
+	l.blocks = l.blocks[:0]
+	l.from, l.to = appendBlockKey(l.from[:0], l.of.term, 0), appendBlockKey(l.to[:0], l.of.term, most+1)
+	for k, v := range l.in.postings.Scan(l.from, l.to, true) {
+		l.blocks = append(l.blocks, block{stampAt(k[len(k)-stampSize:]), v})
+		if len(l.blocks) == l.step {
 			break
 		}
 	}
+	l.ahead = l.blocks
 	l.step = min(2*l.step, 32)
 	return len(l.ahead) > 0
 }
@@ -239,9 +280,10 @@ func meet(a, b *list, most uint64) uint64 {
 		if most == at {
 			return at
 		}
-		i, j := len(a.now), len(b.now)
-		for i > 0 && j > 0 && a.now[i-1] != b.now[j-1] {
-			if a.now[i-1] > b.now[j-1] {
+		x, y := a.now, b.now
+		i, j := len(x), len(y)
+		for i > 0 && j > 0 && x[i-1] != y[j-1] {
+			if x[i-1] > y[j-1] {
 				i--
 			} else {
 				j--

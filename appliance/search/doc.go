@@ -57,6 +57,13 @@ type stored struct {
 	parts      []storedPart
 }
 
+// forget lets go of the store's bytes and keeps the memory of the slices.
+func (d *stored) forget() {
+	clear(d.principals[:cap(d.principals)])
+	clear(d.parts[:cap(d.parts)])
+	*d = stored{principals: d.principals[:0], parts: d.parts[:0]}
+}
+
 type storedPart struct {
 	kind        Kind
 	shown       bool

@@ -13,6 +13,9 @@ import (
 // few is how many results are so few that a wrong keyboard layout or a typing error is looked for.
 const few = 5
 
+// rare is of how many records each is sooner held against the query than looked for in the lists of its other words.
+const rare = 32
+
 // lowest is the rank of what is found by taking the query for a typing error.
 const lowest = 1000
 
@@ -20,7 +23,6 @@ const lowest = 1000
 type finding struct {
 	*reading
 	ctx    context.Context
-	tx     store.Tx
 	index  *Index
 	limit  int
 	rights map[string]*rights
@@ -29,7 +31,36 @@ type finding struct {
 	doc   stored
 	found []candidate
 	seen  map[uint64]bool // stamps that need no second look
+
+	texts []byte // of the hits
 }
+
+// begin takes a finding that another query is done with, or a new one.
+func (x *Index) begin(ctx context.Context, tx store.Tx, limit int) *finding {
+	f, _ := x.spare.Get().(*finding)
+	if f == nil {
+		f = &finding{reading: &reading{}, seen: make(map[uint64]bool, limit)}
+	}
+	f.reading.begin(tx)
+	f.ctx, f.index, f.limit = ctx, x, limit
+	return f
+}
+
+// end keeps a finding's memory for another query, and nothing of what was found.
+func (x *Index) end(f *finding) {
+	if len(f.seen) > keptSeen {
+		return
+	}
+	f.reading.end()
+	clear(f.found)
+	clear(f.seen)
+	f.doc.forget()
+	*f = finding{reading: f.reading, doc: f.doc, found: f.found[:0], seen: f.seen, texts: f.texts[:0]}
+	x.spare.Put(f)
+}
+
+// keptSeen is how many records a query looked at whose memory is worth keeping.
+const keptSeen = 1000
 
 // candidate is a record that was found.
 type candidate struct {
@@ -43,6 +74,7 @@ type candidate struct {
 // rights are what an actor may see of an entity.
 type rights struct {
 	access.Filter
+	entity string // its name
 	fields *access.Fields
 	none   bool
 }
@@ -189,6 +221,9 @@ func (f *finding) way(a attempt, number int) source {
 		list = append(list, counted{s, count})
 	}
 	slices.SortStableFunc(list, func(a, b counted) int { return cmp.Compare(a.count, b.count) })
+	if a.query.vague && list[0].count <= rare {
+		list = list[:1]
+	}
 	all := make([]source, 0, len(list)+1)
 	for _, c := range list {
 		all = append(all, c.source)

@@ -123,7 +123,7 @@ func FuzzDoc(f *testing.F) {
 		q := parse("דנה 4567 a@b")
 		q.meets(&d, nil)
 		for _, p := range d.parts {
-			q.marks(p.text, p.kind)
+			q.marks(nil, p.text, p.kind)
 		}
 	})
 }

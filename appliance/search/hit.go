@@ -21,7 +21,7 @@ func (f *finding) permit(gate *access.Gate) bool {
 	var terms []string
 	for _, entity := range f.entities(f.tx) {
 		filter, err := gate.Filter(f.ctx, entity)
-		f.rights[entity] = &rights{Filter: filter, fields: gate.Fields(f.ctx, entity), none: err != nil}
+		f.rights[entity] = &rights{entity: entity, Filter: filter, fields: gate.Fields(f.ctx, entity), none: err != nil}
 		seen = seen || err == nil
 		whole = whole || err == nil && filter.All
 		for _, p := range filter.Principals {
@@ -54,46 +54,97 @@ func (f *finding) narrow(terms []string) bool {
 	return len(lists) > 0
 }
 
-// hit makes a result of a candidate, of what the actor may read.
-func (f *finding) hit(c candidate) Hit {
+// texts are where the texts of a hit stand among those of all.
+type texts struct{ title, subtitle, matched Span }
+
+// hits makes results of what was found, of what the actor may read. Their texts are one string, and their marks one slice,
+// cut into pieces.
+func (f *finding) hits(best []candidate) []Hit {
+	hits := make([]Hit, len(best))
+	var places [MaxLimit]texts
+	marks := make([]Span, 0, 2*len(best))
+	for i, c := range best {
+		if places[i], marks = f.hit(&hits[i], c, marks); f.failed != nil {
+			return nil
+		}
+	}
+	all := string(f.texts)
+	for i := range hits {
+		h, p := &hits[i], places[i]
+		h.Title, h.Subtitle, h.Matched = all[p.title.From:p.title.To], all[p.subtitle.From:p.subtitle.To], all[p.matched.From:p.matched.To]
+	}
+	return hits
+}
+
+// say adds a text to those of the hits.
+func (f *finding) say(text []byte) Span {
+	from := len(f.texts)
+	f.texts = append(f.texts, text...)
+	return Span{from, len(f.texts)}
+}
+
+// taken gives the marks behind those before, in the capacity that they have.
+func taken(marks []Span, before int) []Span {
+	if before == len(marks) {
+		return nil
+	}
+	return marks[before:len(marks):len(marks)]
+}
+
+// hit makes one result, but for its texts, which it says, and adds its marks to those of the others.
+func (f *finding) hit(h *Hit, c candidate, marks []Span) (said texts, _ []Span) {
 	if f.failed = f.doc.decode(c.raw); f.failed != nil {
-		return Hit{}
+		return said, marks
 	}
 	d, r := &f.doc, f.rights[string(f.doc.entity)]
-	h := Hit{Entity: string(d.entity), ID: d.id, Title: withheld}
+	h.Entity, h.ID = r.entity, d.id
 	inTitle := 0 // how many of the terms the title shows
 	if titleShown(d, r.fields) {
-		h.Title = string(d.title)
-		h.Marks, inTitle = c.query.marks(d.title, Name)
+		said.title = f.say(d.title)
+		before := len(marks)
+		marks, inTitle = c.query.marks(marks, d.title, Name)
+		h.Marks = taken(marks, before)
+	} else {
+		said.title = f.say([]byte(withheld))
 	}
-	var buffer [256]byte
-	subtitle, shown, most := buffer[:0], 0, 0
+	matched := -1 // the part that matched
+	var subtitle [subtitleParts]int
+	shown, most := subtitle[:0], 0
+	var inSubtitle [subtitleParts][]Span
 	for i := range d.parts {
 		p := &d.parts[i]
-		inSubtitle := p.shown && shown < subtitleParts
-		if len(p.text) == 0 || bytes.Equal(p.text, d.title) || hidden(p, r.fields) || !inSubtitle && len(h.Marks) > 0 {
+		in := p.shown && len(shown) < subtitleParts
+		if len(p.text) == 0 || bytes.Equal(p.text, d.title) || hidden(p, r.fields) || !in && len(h.Marks) > 0 {
 			continue
 		}
-		var marks []Span
-		terms := 0
+		before, terms := len(marks), 0
 		if inTitle < len(c.query.terms) { // else the title says all of it
-			marks, terms = c.query.marks(p.text, p.kind)
+			marks, terms = c.query.marks(marks, p.text, p.kind)
 		}
-		if inSubtitle {
-			if shown++; shown > 1 {
-				subtitle = append(subtitle, separator...)
-			}
-			for _, m := range marks {
-				h.SubtitleMarks = append(h.SubtitleMarks, Span{m.From + len(subtitle), m.To + len(subtitle)})
-			}
-			subtitle = append(subtitle, p.text...)
+		if in {
+			inSubtitle[len(shown)] = taken(marks, before)
+			shown = append(shown, i)
 		}
-		if terms > most && len(h.Marks) == 0 && (!inSubtitle || p.kind == Phone || p.kind == Email) {
-			h.Matched, h.MatchedMarks, most = string(p.text), marks, terms
+		if terms > most && len(h.Marks) == 0 && (!in || p.kind == Phone || p.kind == Email) {
+			matched, h.MatchedMarks, most = i, taken(marks, before), terms
 		}
 	}
-	h.Subtitle = string(subtitle)
-	return h
+	said.subtitle.From = len(f.texts)
+	for n, i := range shown {
+		if n > 0 {
+			f.texts = append(f.texts, separator...)
+		}
+		at := len(f.texts) - said.subtitle.From
+		for _, m := range inSubtitle[n] {
+			h.SubtitleMarks = append(h.SubtitleMarks, Span{m.From + at, m.To + at})
+		}
+		f.texts = append(f.texts, d.parts[i].text...)
+	}
+	said.subtitle.To = len(f.texts)
+	if matched >= 0 {
+		said.matched = f.say(d.parts[matched].text)
+	}
+	return said, marks
 }
 
 // titleShown tells whether the actor may read the field that the title stands in, or, of a title that is no field's

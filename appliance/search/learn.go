@@ -16,9 +16,21 @@ const (
 	// maxHeard bounds the words that sound like one of a query, and soundsRead how many are looked at for them.
 	maxHeard   = 128
 	soundsRead = 2000
-	// maxGrams is how many runs of digits find a number. The record is held against the rest of it.
+	// maxGrams is how many runs of digits find a number at most. The record is held against the rest of it.
 	maxGrams = 4
 )
+
+// gramsFor is how many runs of digits are worth their reading where the rarest has so many records: each leaves about a
+// thousandth of them, and a record that is read for nothing costs less than a long list.
+func gramsFor(rarest uint64) int {
+	switch {
+	case rarest <= 16:
+		return 1
+	case rarest <= 2000:
+		return 2
+	}
+	return maxGrams
+}
 
 // learn finds the lists of a grade, once.
 func (t *term) learn(r *reading, n *names, g grade) {
@@ -26,8 +38,12 @@ func (t *term) learn(r *reading, n *names, g grade) {
 		return
 	}
 	t.learned[g] = true
-	if t.phone.digits != "" {
+	switch {
+	case t.phone.digits != "":
 		t.learnNumber(r, g)
+		return
+	case t.address:
+		t.learnAddress(r, g)
 		return
 	}
 	switch g {
@@ -58,7 +74,7 @@ func (t *term) learn(r *reading, n *names, g grade) {
 // way adds the list of one term of the index.
 func (t *term) way(g grade, r *reading, class byte, text string) {
 	if l, ok := r.listed(class, text); ok {
-		t.ways[g] = append(t.ways[g], []listed{l})
+		t.ways[g] = append(t.ways[g], way{listed: l})
 	}
 }
 
@@ -75,7 +91,7 @@ func (t *term) begun(g grade, r *reading, class, begin byte) {
 	before := len(t.ways[g])
 	if r.each(from, maxBegun, func(l listed) {
 		if len(l.term) > len(from) {
-			t.ways[g] = append(t.ways[g], []listed{l})
+			t.ways[g] = append(t.ways[g], way{listed: l})
 		}
 	}) {
 		return
@@ -88,6 +104,11 @@ func (t *term) begun(g grade, r *reading, class, begin byte) {
 
 // each yields the terms that begin so, at most most of them, and tells whether those are all.
 func (r *reading) each(from []byte, most int, fn func(listed)) (all bool) {
+	return r.eachThat(from, most, func([]byte) bool { return true }, fn)
+}
+
+// eachThat is each of the terms that are good.
+func (r *reading) eachThat(from []byte, most int, good func(term []byte) bool, fn func(listed)) (all bool) {
 	n := 0
 	if !r.spend(workScan) {
 		return false
@@ -95,6 +116,9 @@ func (r *reading) each(from []byte, most int, fn func(listed)) (all bool) {
 	for k, v := range r.terms.Scan(from, store.PrefixEnd(from), false) {
 		if n++; n > most || !r.spend(1) {
 			return false
+		}
+		if !good(k) {
+			continue
 		}
 		var l listed
 		if !r.open(&l, k, v) {
@@ -178,7 +202,7 @@ func (r *reading) sounding(sound string, whole bool) (found [][]byte) {
 	if !r.spend(workScan) {
 		return nil
 	}
-	for k := range r.sounds.Scan(from, store.PrefixEnd(from), false) {
+	for k := range r.tx.Bucket(soundsBucket).Scan(from, store.PrefixEnd(from), false) {
 		if at := bytes.IndexByte(k, 0); at >= 0 && at+2 < len(k) {
 			found = append(found, k[at+1:])
 		}
@@ -204,7 +228,8 @@ func (t *term) learnNumber(r *reading, g grade) {
 	}
 }
 
-// gramsWay adds the lists of a number's runs of digits: all of them together are one way.
+// gramsWay adds the lists of a number's runs of digits: all of them together are one way. The runs stand side by side,
+// from the end, where numbers differ most: two that overlap have nearly the same records.
 func (t *term) gramsWay(g grade, r *reading, class byte, digits string) {
 	if len(digits) < gramSize {
 		t.way(g, r, class, digits)
@@ -215,37 +240,70 @@ func (t *term) gramsWay(g grade, r *reading, class byte, digits string) {
 		return
 	}
 	var all []listed
-	for i := 0; i+gramSize <= len(digits); i++ {
-		gram := digits[i : i+gramSize]
-		if slices.ContainsFunc(all, func(l listed) bool { return string(l.term[1:]) == gram }) {
-			continue
-		}
-		l, ok := r.listed(class, gram)
+	for at := len(digits); at > 0 && len(all) < maxGrams; {
+		at = max(at-gramSize, 0)
+		l, ok := t.gram(r, class, digits[at:at+gramSize])
 		if !ok {
 			return
 		}
 		all = append(all, l)
 	}
 	slices.SortFunc(all, func(a, b listed) int { return cmp.Compare(a.count, b.count) })
-	t.ways[g] = append(t.ways[g], all[:min(len(all), maxGrams)])
+	t.ways[g] = append(t.ways[g], way{all[0], all[1:min(len(all), gramsFor(all[0].count))]})
+}
+
+// gram is listed for a run of digits that more than one form of a number may have.
+func (t *term) gram(r *reading, class byte, gram string) (l listed, ok bool) {
+	if class != phoneGram {
+		return r.listed(class, gram)
+	}
+	if l, known := t.grams[gram]; known {
+		return l, l.term != nil
+	}
+	if t.grams == nil {
+		t.grams = make(map[string]listed, 16)
+	}
+	l, ok = r.listed(class, gram)
+	t.grams[gram] = l
+	return l, ok
+}
+
+// learnAddress finds the lists of a word of an e-mail address, which must stand in one as it is.
+func (t *term) learnAddress(r *reading, g grade) {
+	if g != elsewhere {
+		return
+	}
+	t.way(g, r, mailWord, t.text)
+	if t.open {
+		t.begun(g, r, mailWord, 0)
+	}
 }
 
 // source joins the lists of a term from one grade to another, nil where there are none. It tells how many records they
 // have at most.
 func (t *term) source(r *reading, from, to grade) (s source, count uint64) {
-	var sources []source
+	n := 0
 	for g := from; g <= to; g++ {
-		for _, way := range t.ways[g] {
-			all := make([]source, len(way))
-			for i, l := range way {
-				all[i] = r.list(l)
+		n += len(t.ways[g])
+	}
+	if n == 0 {
+		return nil, 0
+	}
+	sources := make([]source, 0, n)
+	for g := from; g <= to; g++ {
+		for i := range t.ways[g] {
+			w := &t.ways[g][i]
+			count += w.count
+			if len(w.others) == 0 {
+				sources = append(sources, r.list(w.listed))
+				continue
 			}
-			count += way[0].count
+			all := []source{r.list(w.listed)}
+			for _, l := range w.others {
+				all = append(all, r.list(l))
+			}
 			sources = append(sources, r.all(all))
 		}
-	}
-	if len(sources) == 0 {
-		return nil, 0
 	}
 	return r.any(sources), count
 }

@@ -105,8 +105,8 @@ func (t *term) met(tok token, kind Kind) grade {
 	}
 	if len(tok.text) >= len(t.text) && string(tok.text[:len(t.text)]) == t.text {
 		switch {
-		case tok.digits && len(tok.text) >= 3:
-			return unmet
+		case tok.digits && len(tok.text) >= 3, kind == Email && t.runes == 1 && len(tok.text) > len(t.text):
+			return unmet // no record is listed under that
 		case kind != Name:
 			return elsewhere
 		case len(tok.text) == len(t.text):
@@ -120,10 +120,13 @@ func (t *term) met(tok token, kind Kind) grade {
 	return unmet
 }
 
-// marks finds in a text what the query looked for, and tells how many of its terms that is.
-func (q *query) marks(raw []byte, kind Kind) (spans []Span, terms int) {
+// marks finds in a text what the query looked for, and tells how many of its terms that is. The spans are those behind
+// what stands in to already.
+func (q *query) marks(to []Span, raw []byte, kind Kind) (spans []Span, terms int) {
 	var met [maxQueryTerms]bool
-	spans = merged(q.spans(raw, kind, &met))
+	from := len(to)
+	to = q.spans(to, raw, kind, &met)
+	spans = to[:from+len(merged(to[from:]))]
 	for _, ok := range met {
 		if ok {
 			terms++
@@ -132,7 +135,7 @@ func (q *query) marks(raw []byte, kind Kind) (spans []Span, terms int) {
 	return spans, terms
 }
 
-func (q *query) spans(raw []byte, kind Kind, met *[maxQueryTerms]bool) (spans []Span) {
+func (q *query) spans(spans []Span, raw []byte, kind Kind, met *[maxQueryTerms]bool) []Span {
 	if kind == Phone {
 		for i, t := range q.terms {
 			if from, to, ok := t.phone.mark(raw); ok {

@@ -72,3 +72,10 @@ func (o *office) find(query string) (titles []string) {
 }
 
 func testContext() context.Context { return context.Background() }
+
+// readingOf is a look at the index of a transaction.
+func readingOf(tx store.Tx) *reading {
+	r := &reading{}
+	r.begin(tx)
+	return r
+}

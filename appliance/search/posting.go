@@ -61,17 +61,29 @@ func (t *tail) set(all []uint64) {
 
 // stamps appends stamps written as distances, the first to base.
 func stamps(to []uint64, base uint64, raw []byte) ([]uint64, error) {
-	for len(raw) > 0 {
-		distance, used := uint64(raw[0]), 1
-		if distance >= 0x80 {
-			if distance, used = binary.Uvarint(raw); used <= 0 {
+	to = slices.Grow(to, len(raw))
+	n := len(to)
+	to = to[:n+len(raw)] // as many as there can be
+	for i := 0; i < len(raw); {
+		distance := uint64(raw[i])
+		switch {
+		case distance < 0x80:
+			i++
+		case i+1 < len(raw) && raw[i+1] < 0x80: // most are of two bytes
+			distance = distance&0x7f | uint64(raw[i+1])<<7
+			i += 2
+		default:
+			var used int
+			if distance, used = binary.Uvarint(raw[i:]); used <= 0 {
 				return nil, damaged(postingsBucket)
 			}
+			i += used
 		}
 		base += distance
-		to, raw = append(to, base), raw[used:]
+		to[n] = base
+		n++
 	}
-	return to, nil
+	return to[:n], nil
 }
 
 func appendDistances(b []byte, base uint64, stamps []uint64) []byte {
@@ -98,7 +110,10 @@ func stampAt(b []byte) (stamp uint64) {
 
 // blockKey is a term, a NUL and a stamp that is not above any in the block.
 func blockKey(term []byte, base uint64) []byte {
-	key := make([]byte, 0, len(term)+1+stampSize)
+	return appendBlockKey(make([]byte, 0, len(term)+1+stampSize), term, base)
+}
+
+func appendBlockKey(key, term []byte, base uint64) []byte {
 	return appendStamp(append(append(key, term...), 0), base)
 }
 

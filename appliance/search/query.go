@@ -37,9 +37,18 @@ type term struct {
 	phone number
 
 	learned [grades]bool
-	ways    [grades][][]listed // lists by which records are found: all of one way
-	alike   map[string]grade   // words of the index that are like it
-	vague   bool               // the lists find more than what meets it
+	ways    [grades][]way     // lists by which records are found
+	grams   map[string]listed // of a number, those that were looked up
+	address bool              // it stands in an e-mail address, and is looked for there alone
+	open    bool              // of an address: its last word, which may go on
+	alike   map[string]grade  // words of the index that are like it
+	vague   bool              // the lists find more than what meets it
+}
+
+// way is a list by which records are found, or several that must all have a record.
+type way struct {
+	listed
+	others []listed
 }
 
 // number is a term that is digits: the runs of them that it may be, in phones as people write them otherwise.
@@ -77,11 +86,12 @@ func parse(text string) *query {
 			fields = fields[n:]
 			continue
 		}
-		if strings.Contains(fields[0], "@") {
+		address := strings.Contains(fields[0], "@")
+		if address {
 			q.mails, q.vague = append(q.mails, Fold(fields[0])), true
 		}
 		tokens([]byte(fields[0]), func(t token) bool {
-			one := &term{text: string(t.text), runes: utf8.RuneCount(t.text)}
+			one := &term{text: string(t.text), runes: utf8.RuneCount(t.text), address: address, open: t.to == len(fields[0])}
 			if t.digits && one.runes >= 3 {
 				one.phone = number{digits: one.text}
 			}

@@ -15,6 +15,7 @@ package search
 
 import (
 	"context"
+	"sync"
 
 	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/store"
@@ -46,6 +47,7 @@ type Index struct {
 	gate  *access.Gate
 	names *names
 	check Check
+	spare sync.Pool // of *finding, whose memory is used again
 }
 
 // New makes the index of a store. Records that must meet a condition are found by nobody until Conditions is called.
@@ -66,7 +68,8 @@ func (x *Index) Find(ctx context.Context, query string, limit int) ([]Hit, error
 	}
 	var hits []Hit
 	err := x.db.View(ctx, func(tx store.Tx) error {
-		f := &finding{reading: readingOf(tx), ctx: ctx, tx: tx, index: x, limit: limit, seen: make(map[uint64]bool, limit)}
+		f := x.begin(ctx, tx, limit)
+		defer x.end(f)
 		if !f.permit(x.gate) {
 			return refused
 		}
@@ -74,11 +77,7 @@ func (x *Index) Find(ctx context.Context, query string, limit int) ([]Hit, error
 		if f.failed != nil {
 			return f.failed
 		}
-		best := f.best()
-		hits = make([]Hit, 0, len(best))
-		for _, c := range best {
-			hits = append(hits, f.hit(c))
-		}
+		hits = f.hits(f.best())
 		return f.failed
 	})
 	if err != nil {

@@ -305,7 +305,7 @@ func TestWorkIsBounded(t *testing.T) {
 	for _, query := range []string{"א ב ג", "א ב", "michael haifa אב", "מיכאל חיפה", "0501", "501", "mihcael", "maichael haifa", strings.Repeat("ab cd ", 60), strings.Repeat("א", 200), "gth xyz", "nhftk"} {
 		ask := func(most int) (work int) {
 			must(t, o.db.View(ctx, func(tx store.Tx) error {
-				f := &finding{reading: readingOf(tx), ctx: ctx, tx: tx, index: o.Index, limit: 20, seen: map[uint64]bool{}}
+				f := &finding{reading: readingOf(tx), ctx: ctx, index: o.Index, limit: 20, seen: map[uint64]bool{}}
 				f.most = most
 				if !f.permit(o.gate) {
 					return fmt.Errorf("nothing to see")

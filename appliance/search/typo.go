@@ -17,7 +17,7 @@ func (t *term) mistyped(r *reading) {
 		return
 	}
 	for _, class := range []byte{nameWord, textWord} {
-		r.each(append([]byte{class}, string(letters[:2])...), maxNear, func(l listed) { t.near(misspelt, l, letters) })
+		t.near(r, misspelt, append([]byte{class}, string(letters[:2])...), maxNear, letters)
 	}
 }
 
@@ -29,25 +29,32 @@ func (t *term) misstarted(r *reading) {
 	}
 	for _, variant := range wrongStarts(letters) {
 		for _, class := range []byte{nameWord, textWord} {
-			r.each(append([]byte{class}, variant...), maxNearVariant, func(l listed) { t.near(misstarted, l, letters) })
+			t.near(r, misstarted, append([]byte{class}, variant...), maxNearVariant, letters)
 		}
 	}
 }
 
-// near adds a word of the index where it is one error away.
-func (t *term) near(g grade, l listed, letters []rune) {
-	word := string(l.term[1:])
-	if known, ok := t.alike[word]; ok && known < g {
-		return
-	}
-	if of := []rune(word); len(of) < typoRunes || !begunWithError(letters, of) {
-		return
-	}
-	if t.alike == nil {
-		t.alike = map[string]grade{}
-	}
-	t.alike[word] = g
-	t.ways[g] = append(t.ways[g], []listed{l})
+// near adds the words of the index that begin so and are one error away.
+func (t *term) near(r *reading, g grade, from []byte, most int, letters []rune) {
+	var space [maxWord]rune
+	r.eachThat(from, most, func(term []byte) bool {
+		of := space[:0]
+		for rest := term[1:]; len(rest) > 0 && len(of) < len(space); {
+			letter, size := decodeRune(rest)
+			of, rest = append(of, letter), rest[size:]
+		}
+		return len(of) >= typoRunes && begunWithError(letters, of)
+	}, func(l listed) {
+		word := string(l.term[1:])
+		if known, ok := t.alike[word]; ok && known < g {
+			return
+		}
+		if t.alike == nil {
+			t.alike = map[string]grade{}
+		}
+		t.alike[word] = g
+		t.ways[g] = append(t.ways[g], way{listed: l})
+	})
 }
 
 // wrongStarts are the words that a mistyped one may have been meant for when the error is in its first two letters.

@@ -67,14 +67,21 @@ type bucket struct {
 	tx   *tx
 	name string
 	bolt *bbolt.Bucket // nil until something is put
+
+	// Cursors are used again: each seek begins at the root, and bbolt's own Get makes a new one, with its stack, each time.
+	getter, scanner *bbolt.Cursor
+	scanning        bool // the scanner is in use
 }
 
 func (b *bucket) Get(key []byte) []byte {
 	if b.bolt == nil {
 		return nil
 	}
-	v := b.bolt.Get(key)
-	if v == nil {
+	if b.getter == nil {
+		b.getter = b.bolt.Cursor()
+	}
+	k, v := b.getter.Seek(key)
+	if v == nil || !bytes.Equal(k, key) { // v is nil for a bucket in the bucket, which nobody makes
 		return nil
 	}
 	return v[:len(v):len(v)]
@@ -131,19 +138,38 @@ func (b *bucket) Scan(from, to []byte, reverse bool) iter.Seq2[[]byte, []byte] {
 		if b.bolt == nil {
 			return
 		}
-		c := b.bolt.Cursor()
+		c := b.cursor()
 		if reverse {
 			backwards(c, from, to, yield)
+		} else {
+			forwards(c, from, to, yield)
+		}
+		b.scanning = b.scanning && c != b.scanner
+	}
+}
+
+// cursor is the bucket's scanner, or another one while that is in use.
+func (b *bucket) cursor() *bbolt.Cursor {
+	if b.scanning {
+		return b.bolt.Cursor()
+	}
+	if b.scanner == nil {
+		b.scanner = b.bolt.Cursor()
+	}
+	b.scanning = true
+	return b.scanner
+}
+
+func forwards(c *bbolt.Cursor, from, to []byte, yield func([]byte, []byte) bool) {
+	var k, v []byte
+	if from == nil {
+		k, v = c.First()
+	} else {
+		k, v = c.Seek(from)
+	}
+	for ; k != nil && (to == nil || bytes.Compare(k, to) < 0); k, v = c.Next() {
+		if !yield(k, v) {
 			return
-		}
-		k, v := c.First()
-		if from != nil {
-			k, v = c.Seek(from)
-		}
-		for ; k != nil && (to == nil || bytes.Compare(k, to) < 0); k, v = c.Next() {
-			if !yield(k, v) {
-				return
-			}
 		}
 	}
 }

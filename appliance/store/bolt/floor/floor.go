@@ -100,6 +100,83 @@ func (f *Floor) Back(index string, prefix []byte, keys int, records string, into
 	return found, into, err
 }
 
+// Read is one look into a bucket: at the value of a key, or at so many pairs from a place on, or before it.
+type Read struct {
+	Bucket string
+	From   []byte // nil for the beginning, or, backwards, the end
+	Pairs  int    // 0: the value of From alone
+	Back   bool
+}
+
+// Again does again what the product read for an answer: the same looks, each list of them in a transaction of its own. It
+// gives the bytes of the values, one after another.
+func (f *Floor) Again(views [][]Read, into []byte) (out []byte, err error) {
+	for _, reads := range views {
+		err := f.db.View(func(tx *bbolt.Tx) error {
+			var space [16]named
+			open := space[:0]
+			for i := range reads {
+				var b *bbolt.Bucket
+				if b, open = bucketOf(tx, open, reads[i].Bucket); b != nil {
+					into = reads[i].from(b, into)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return into, err
+		}
+	}
+	return into, nil
+}
+
+// named is a bucket that is open in a transaction, nil for one that is not there.
+type named struct {
+	name   string
+	bucket *bbolt.Bucket
+}
+
+func bucketOf(tx *bbolt.Tx, open []named, name string) (*bbolt.Bucket, []named) {
+	for _, o := range open {
+		if o.name == name {
+			return o.bucket, open
+		}
+	}
+	b := tx.Bucket([]byte(name))
+	return b, append(open, named{name, b})
+}
+
+func (r *Read) from(b *bbolt.Bucket, into []byte) []byte {
+	if r.Pairs == 0 {
+		return append(into, b.Get(r.From)...)
+	}
+	c := b.Cursor()
+	var k, v []byte
+	switch {
+	case r.From == nil && r.Back:
+		k, v = c.Last()
+	case r.From == nil:
+		k, v = c.First()
+	default:
+		if k, v = c.Seek(r.From); r.Back && k == nil {
+			k, v = c.Last()
+		} else if r.Back {
+			k, v = c.Prev()
+		}
+	}
+	for n := 1; k != nil; n++ {
+		if into = append(into, v...); n == r.Pairs {
+			break
+		}
+		if r.Back {
+			k, v = c.Prev()
+		} else {
+			k, v = c.Next()
+		}
+	}
+	return into
+}
+
 // Get reads values by their keys and gives their bytes, one after another.
 func (f *Floor) Get(bucket string, keys [][]byte, into []byte) (out []byte, err error) {
 	err = f.db.View(func(tx *bbolt.Tx) error {

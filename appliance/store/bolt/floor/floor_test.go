@@ -59,6 +59,12 @@ func TestReads(t *testing.T) {
 	if pairs, _, err := f.Scan("records"); pairs != 1000 || err != nil {
 		t.Errorf("scan: %d %v", pairs, err)
 	}
+	views := [][]floor.Read{{{Bucket: "records", From: id(7)}, {Bucket: "names", From: []byte("name 0100"), Pairs: 2}, {Bucket: "nowhere", From: id(1)}},
+		{{Bucket: "records", From: id(3), Pairs: 2}, {Bucket: "records", From: id(3), Pairs: 2, Back: true}, {Bucket: "records", Pairs: 1},
+			{Bucket: "records", Pairs: 2, Back: true}, {Bucket: "records", From: id(999), Pairs: 5}, {Bucket: "records", From: []byte("z"), Pairs: 1, Back: true}}}
+	if out, err = f.Again(views, nil); string(out) != "<7><3><4><2><1><0><999><998><999><999>" || err != nil {
+		t.Errorf("again: %s %v", out, err)
+	}
 	if _, _, err := f.Page("nowhere", nil, 1, "records", nil); err == nil {
 		t.Error("a page of nothing was read")
 	}
