@@ -194,10 +194,16 @@ func beginAcks(stream grpc.BidiStreamingServer[wirev1.Event, wirev1.EventDone]) 
 	a := &acks{wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	go func() {
 		defer close(a.ended)
+		var told uint64
 		for range a.wake {
-			if stream.Send(&wirev1.EventDone{Seq: a.latest.Load()}) != nil {
+			seq := a.latest.Load()
+			if seq == told { // it was told with the one before
+				continue
+			}
+			if stream.Send(&wirev1.EventDone{Seq: seq}) != nil {
 				return // the stream is over, and its handler learns it by itself
 			}
+			told = seq
 		}
 	}()
 	return a

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/karov-crm/karov/plugins/wire"
 	wirev1 "github.com/karov-crm/karov/plugins/wire/v1"
@@ -64,11 +65,10 @@ func (s web) Handle(stream httpStream) (err error) {
 
 // request makes what the host sent a request as net/http knows it.
 func request(ctx context.Context, head *wirev1.HTTPRequestHead) (*http.Request, error) {
-	u, err := url.ParseRequestURI(head.GetPath())
-	if err != nil || u.Path == "" || u.Path[0] != '/' {
+	if !strings.HasPrefix(head.GetPath(), "/") {
 		return nil, fmt.Errorf("%q is no path", head.GetPath())
 	}
-	u.RawQuery = head.GetQuery()
+	u := &url.URL{Path: head.GetPath(), RawQuery: head.GetQuery()}
 	r := &http.Request{
 		Method: head.GetMethod(), URL: u, RequestURI: u.RequestURI(), RemoteAddr: head.GetRemote(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, ContentLength: -1,
@@ -87,8 +87,9 @@ func request(ctx context.Context, head *wirev1.HTTPRequestHead) (*http.Request, 
 // responder is the http.ResponseWriter of one request. It is for one goroutine, as those of net/http are.
 type responder struct {
 	stream   httpStream
-	header   http.Header
-	status   int // 0: nothing is decided
+	header   http.Header // as the handler sees it
+	decided  http.Header // as it was when the status was decided
+	status   int         // 0: nothing is decided
 	told     bool
 	bodyless bool
 	body     *bufio.Writer
@@ -103,7 +104,7 @@ func (w *responder) WriteHeader(status int) {
 		return
 	}
 	w.status = status
-	w.header = w.header.Clone() // what a handler sets from here on does not count
+	w.decided = w.header.Clone() // what a handler sets from here on does not count
 	if status == http.StatusNoContent || status == http.StatusNotModified {
 		w.bodyless = true
 	}
@@ -151,8 +152,8 @@ func (w *responder) tell() error {
 	}
 	w.told = true
 	head := &wirev1.HTTPResponseHead{Status: int32(w.status)}
-	for _, name := range slices.Sorted(maps.Keys(w.header)) {
-		for _, v := range w.header[name] {
+	for _, name := range slices.Sorted(maps.Keys(w.decided)) {
+		for _, v := range w.decided[name] {
 			head.Headers = append(head.Headers, &wirev1.HTTPHeader{
 				Name: wire.Valid(textproto.CanonicalMIMEHeaderKey(name)), Value: wire.Valid(v),
 			})
