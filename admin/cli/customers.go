@@ -19,9 +19,10 @@ import (
 func (c *command) importFile() *cobra.Command {
 	var pairs []string
 	var dry bool
-	cmd := &cobra.Command{Use: "import ENTITY FILE", Short: "Bring customers, or records of any kind, in from a CSV file",
-		Long: "Reads a CSV as Excel, Outlook or Google save it. Rows that cannot be taken are listed with line and reason and written\n" +
-			"to FILE.rejects.csv, which can be mended and imported again. The same file twice changes nothing.\n" +
+	cmd := &cobra.Command{Use: "import ENTITY FILE", Short: "Bring customers, or records of any kind, in from a CSV file or a workbook",
+		Long: "Reads a CSV as Excel, Outlook or Google save it, or the first sheet of a workbook (XLSX) that is not hidden. Rows that\n" +
+			"cannot be taken are listed with line and reason and written to FILE.rejects.csv, which can be mended and imported\n" +
+			"again. The same file twice changes nothing.\n" +
 			"ENTITY is contact, or any other kind of record: its columns are then the names of its fields, the file may be JSON too, a\n" +
 			"link is an id or the title of one record, a column id names records that are changed. So an export comes back.",
 		Args: exactly(2), RunE: func(cmd *cobra.Command, args []string) error {

@@ -201,20 +201,17 @@ func (a *API) runImport(ctx context.Context, e *schema.Entity, one *importing, p
 			a.Log.Error("import failed", "id", one.id.String(), "entity", one.entity, "actor", one.by, "error", one.err)
 		}
 	}()
-	row, err := p.unfold(ctx, a.Spool)
-	if err == nil {
-		o := transfer.Options{Name: p.name, Map: p.columns, DryRun: p.dry, Encoding: p.encoding, Region: a.Country, Zone: a.Book.Zone(), Progress: one.tell}
-		importer := transfer.Importer(a.Transfer)
-		if e.Name != "contact" {
-			importer, o.Entity = a.Transfer.Records(e), a.fillable(ctx, e)
-		}
+	o := transfer.Options{Name: p.name, Map: p.columns, DryRun: p.dry, Encoding: p.encoding, Region: a.Country, Zone: a.Book.Zone(), Progress: one.tell}
+	importer := transfer.Importer(a.Transfer)
+	if e.Name != "contact" {
+		importer, o.Entity = a.Transfer.Records(e), a.fillable(ctx, e)
+	}
+	var err error
+	if p.file, err = transfer.Ready(ctx, p.file, a.Spool, &o); err == nil {
 		one.result, err = transfer.Import(ctx, p.file, o, importer)
 	}
 	if err != nil && ctx.Err() != nil {
 		err = fault.Wrap(err, fault.Unavailable, "store.closed")
-	}
-	for i := range one.result.Rejects {
-		one.result.Rejects[i].Line = row(one.result.Rejects[i].Line)
 	}
 	one.err = err
 }

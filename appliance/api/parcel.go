@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -174,27 +173,6 @@ func (p *parcel) read(said map[string]string) (err error) {
 func (p *parcel) asked() any {
 	columns, _ := json.Marshal(p.columns) // texts by texts always can be
 	return []string{hex.EncodeToString(p.sum.Sum(nil)), p.name, string(columns), fmt.Sprint(p.dry), p.encoding}
-}
-
-// unfold makes a CSV of a workbook, and gives the row of the sheet for a line of it. Any other file is left as it is.
-func (p *parcel) unfold(ctx context.Context, folder string) (row func(line int) int, err error) {
-	row = func(line int) int { return line }
-	head := make([]byte, 4)
-	n, err := p.file.ReadAt(head, 0)
-	if err != nil && err != io.EOF {
-		return row, fmt.Errorf("look at the file to import: %w", err)
-	}
-	if !transfer.IsBook(head[:n]) {
-		return row, nil
-	}
-	rows, err := os.CreateTemp(folder, "import-*.csv")
-	if err != nil {
-		return row, fmt.Errorf("keep the rows of the workbook: %w", err)
-	}
-	book := p.file
-	p.file, p.encoding = rows, transfer.UTF8
-	u, err := transfer.Unfold(ctx, book.Name(), folder, p.name, rows)
-	return u.Row, errors.Join(err, book.Close(), os.Remove(book.Name()))
 }
 
 // drop takes the file off the disk. Doing so again does nothing.

@@ -134,6 +134,12 @@ func reasons(err error, line int) []fault.Field {
 // reject counts a row that is not imported, keeps the beginning of it and writes the whole to the reject file.
 func (b *batch) reject(w waiting) error {
 	b.result.Rejected++
+	if b.options.row != nil {
+		w.row.line = b.options.row(w.row.line)
+		for i := range w.faults {
+			w.faults[i].Line = w.row.line
+		}
+	}
 	if len(b.result.Rejects) < keptRejects {
 		raw := make([]string, min(len(w.row.cells), keptCells))
 		for i := range raw {

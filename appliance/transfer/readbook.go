@@ -28,27 +28,44 @@ const (
 	lastDay = 2_958_466
 )
 
-// Unfolded is a workbook as a CSV that Import reads.
-type Unfolded struct {
-	Sheet string
+// Ready makes a file one that Import reads: a workbook becomes a CSV in its place, in the folder, of which the options
+// learn. Any other file is given back as it is; those that are no workbook of this kind Import names. The file that is
+// given, with an error too, is the caller's to close and to take away.
+func Ready(ctx context.Context, file *os.File, folder string, o *Options) (*os.File, error) {
+	head := make([]byte, 4)
+	n, err := file.ReadAt(head, 0)
+	if err != nil && err != io.EOF {
+		return file, fmt.Errorf("look at the file to import: %w", err)
+	}
+	if !bytes.Equal(head[:n], []byte("PK\x03\x04")) {
+		return file, nil
+	}
+	rows, err := os.CreateTemp(folder, "import-*.csv")
+	if err != nil {
+		return file, fmt.Errorf("keep the rows of the workbook: %w", err)
+	}
+	u, err := unfold(ctx, file.Name(), folder, o.Name, rows)
+	o.Encoding, o.row = UTF8, u.row
+	return rows, errors.Join(err, file.Close(), os.Remove(file.Name()))
+}
+
+// unfolded is a workbook as a CSV that Import reads.
+type unfolded struct {
+	sheet string
 	extra []int // lines within a row: a cell may have several
 }
 
-// Row is the row of the sheet that a line of the CSV is of.
-func (u Unfolded) Row(line int) int {
+// row is the row of the sheet that a line of the CSV is of.
+func (u unfolded) row(line int) int {
 	before, _ := slices.BinarySearch(u.extra, line+1)
 	return line - before
 }
 
-// IsBook tells a file that may be a workbook by its first bytes. Other kinds than XLSX are left to Import, which names
-// them.
-func IsBook(head []byte) bool { return bytes.HasPrefix(head, []byte("PK\x03\x04")) }
-
-// Unfold writes the first sheet of a workbook (XLSX) that has anything in it as a CSV. Days and moments are written as
+// unfold writes the first sheet of a workbook (XLSX) that has anything in it as a CSV. Days and moments are written as
 // ISO has them, numbers with all their digits: a phone that Excel shows as 9.72501E+11 is whole. What is no workbook,
 // is locked, or is larger than any office's is Invalid or TooLarge. The file is a path, since a workbook is read from its
 // end; folder is for what is large.
-func Unfold(ctx context.Context, file, folder, name string, out io.Writer) (u Unfolded, err error) {
+func unfold(ctx context.Context, file, folder, name string, out io.Writer) (u unfolded, err error) {
 	defer func() {
 		if p := recover(); p != nil { // foreign bytes that the reader of workbooks did not foresee
 			err = fault.Wrap(fmt.Errorf("panic: %v", p), fault.Invalid, "transfer.workbook-broken", "name", name)
@@ -56,15 +73,15 @@ func Unfold(ctx context.Context, file, folder, name string, out io.Writer) (u Un
 	}()
 	info, err := os.Stat(file)
 	if err != nil {
-		return Unfolded{}, fmt.Errorf("look at the workbook: %w", err)
+		return unfolded{}, fmt.Errorf("look at the workbook: %w", err)
 	}
 	if info.Size() > maxBook {
-		return Unfolded{}, fault.New(fault.TooLarge, "transfer.workbook-large", "name", name, "limit", maxBook>>20)
+		return unfolded{}, fault.New(fault.TooLarge, "transfer.workbook-large", "name", name, "limit", maxBook>>20)
 	}
 	book, err := excelize.OpenFile(file, excelize.Options{UnzipSizeLimit: maxOpenBook, UnzipXMLSizeLimit: 16 << 20, TmpDir: folder,
 		ShortDatePattern: "yyyy-mm-dd", LongDatePattern: "yyyy-mm-dd"})
 	if err != nil {
-		return Unfolded{}, fault.Wrap(err, fault.Invalid, "transfer.workbook-broken", "name", name)
+		return unfolded{}, fault.Wrap(err, fault.Invalid, "transfer.workbook-broken", "name", name)
 	}
 	defer func() { err = errors.Join(err, book.Close()) }()
 	for _, sheet := range book.GetSheetList() {
@@ -73,13 +90,13 @@ func Unfold(ctx context.Context, file, folder, name string, out io.Writer) (u Un
 		}
 		b := &unfolding{book: book, out: out, csv: csv.NewWriter(out)}
 		if err := b.take(ctx, sheet); err != nil {
-			return Unfolded{}, b.wrong(ctx, err, name)
+			return unfolded{}, b.wrong(ctx, err, name)
 		}
 		if b.width > 0 {
-			return Unfolded{Sheet: sheet, extra: b.extra}, nil
+			return unfolded{sheet: sheet, extra: b.extra}, nil
 		}
 	}
-	return Unfolded{}, fault.New(fault.Invalid, "transfer.empty", "name", name)
+	return unfolded{}, fault.New(fault.Invalid, "transfer.empty", "name", name)
 }
 
 // unfolding is a sheet on its way into a CSV.

@@ -37,11 +37,11 @@ func errorsOf(errs ...error) error {
 	return nil
 }
 
-// unfold gives the rows of a workbook.
-func unfold(t testing.TB, path string) ([][]string, Unfolded) {
+// rowsOf gives the rows of a workbook.
+func rowsOf(t testing.TB, path string) ([][]string, unfolded) {
 	t.Helper()
 	var out bytes.Buffer
-	u, err := Unfold(t.Context(), path, t.TempDir(), "book.xlsx", &out)
+	u, err := unfold(t.Context(), path, t.TempDir(), "book.xlsx", &out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestCellsOfAWorkbook(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		if rows, _ := unfold(t, path); len(rows) != 2 || rows[1][0] != c.want {
+		if rows, _ := rowsOf(t, path); len(rows) != 2 || rows[1][0] != c.want {
 			t.Errorf("%s: %q, want %q", c.about, rows, c.want)
 		}
 	}
@@ -117,14 +117,57 @@ func TestRowsOfAWorkbook(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	rows, u := unfold(t, path)
-	if u.Sheet != "People" || len(rows) != 4 || !slices.Equal(rows[1], []string{"Dana", "one\ntwo\nthree"}) || !slices.Equal(rows[2], []string{"Avi", "", "more"}) || !slices.Equal(rows[3], []string{"Last", ""}) {
-		t.Errorf("sheet %q: %q", u.Sheet, rows)
+	rows, u := rowsOf(t, path)
+	if u.sheet != "People" || len(rows) != 4 || !slices.Equal(rows[1], []string{"Dana", "one\ntwo\nthree"}) || !slices.Equal(rows[2], []string{"Avi", "", "more"}) || !slices.Equal(rows[3], []string{"Last", ""}) {
+		t.Errorf("sheet %q: %q", u.sheet, rows)
 	}
 	for line, row := range map[int]int{1: 1, 2: 2, 3: 3, 6: 4, 8: 6} { // 4 and 5 are lines of row 3
-		if got := u.Row(line); got != row {
+		if got := u.row(line); got != row {
 			t.Errorf("line %d is of row %d, want %d", line, got, row)
 		}
+	}
+}
+
+// TestAWorkbookIsReady: it is imported as any file, a rejected row is told by its number, and the workbook is gone.
+func TestAWorkbookIsReady(t *testing.T) {
+	path := bookOf(t, func(f *excelize.File) {
+		if err := errorsOf(f.SetCellValue("Sheet1", "A1", "Name"), f.SetCellValue("Sheet1", "B1", "Phone"), f.SetCellValue("Sheet1", "C1", "Note"),
+			f.SetCellValue("Sheet1", "A2", "Dana"), f.SetCellValue("Sheet1", "C2", "one\ntwo"), f.SetCellValue("Sheet1", "B3", 7)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Name: "book.xlsx", DryRun: true}
+	var rejects bytes.Buffer
+	o.Rejects = &rejects
+	ready, err := Ready(t.Context(), file, t.TempDir(), &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ready.Close() }() // it was only read
+	r, err := Import(t.Context(), ready, o, nil)
+	if err != nil || r.Rows != 2 || len(r.Rejects) != 1 || r.Rejects[0].Line != 3 || r.Rejects[0].Fields[0].Line != 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if !strings.Contains(rejects.String(), "\r\n\"3\",\"transfer.phone\"") {
+		t.Errorf("the rejects are %q", rejects.String())
+	}
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("the workbook is there still: %v", err)
+	}
+	plain := filepath.Join(t.TempDir(), "plain.csv")
+	if err := os.WriteFile(plain, []byte("Na"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err = os.Open(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same, err := Ready(t.Context(), file, t.TempDir(), &o); same != file || err != nil {
+		t.Errorf("a file that is no workbook becomes %v, %v", same, err)
 	}
 }
 
@@ -156,7 +199,7 @@ func TestWhatIsNoWorkbook(t *testing.T) {
 		if err := os.WriteFile(path, c.raw, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Unfold(t.Context(), path, t.TempDir(), "x.xlsx", &bytes.Buffer{})
+		_, err := unfold(t.Context(), path, t.TempDir(), "x.xlsx", &bytes.Buffer{})
 		if f := fault.Of(err); err == nil || f.Kind != fault.Invalid || c.key != "" && f.Key != c.key {
 			t.Errorf("%s: %v", about, err)
 		}
@@ -167,7 +210,7 @@ func TestWhatIsNoWorkbook(t *testing.T) {
 	if err := os.WriteFile(path, good, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Unfold(gone, path, t.TempDir(), "x.xlsx", &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "canceled") {
+	if _, err := unfold(gone, path, t.TempDir(), "x.xlsx", &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "canceled") {
 		t.Errorf("nobody waits for it: %v", err)
 	}
 }
@@ -187,7 +230,7 @@ func FuzzUnfold(f *testing.F) {
 		if err := os.WriteFile(path, raw, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Unfold(t.Context(), path, t.TempDir(), "x.xlsx", &bytes.Buffer{}); err != nil {
+		if _, err := unfold(t.Context(), path, t.TempDir(), "x.xlsx", &bytes.Buffer{}); err != nil {
 			if kind := fault.KindOf(err); kind != fault.Invalid && kind != fault.TooLarge {
 				t.Fatal(err)
 			}

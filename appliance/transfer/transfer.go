@@ -1,5 +1,6 @@
 // Package transfer brings an office's customers in from the file that it has, a CSV as Excel, Outlook or Google saved it,
-// and records of any kind from CSV and JSON by the schema; and it takes records out into files.
+// and records of any kind from CSV and JSON by the schema, or either from the first sheet of a workbook (XLSX); and it
+// takes records out into files.
 //
 // It owns the bucket transfer.rows (which rows became which records). It turns rows into drafts and hands them, a batch a
 // transaction, to an Importer: the contact room, which knows what exists already, or record. What is taken out is told
@@ -17,7 +18,7 @@
 // reject file writes the same mark (see rejectFile). Dates are day first. Rows with fewer cells than the header are
 // errors, except in long runs: Excel itself leaves empty cells at the end out so (see shortRuns).
 //
-// It will not read workbooks, guess meanings from the cells, or ask the user: the result says what was understood.
+// It will not guess meanings from the cells, or ask the user: the result says what was understood.
 package transfer
 
 import (
@@ -80,6 +81,8 @@ type Options struct {
 	Rejects  io.Writer         // where rejected rows are written, as a CSV that can be mended and imported; may be nil
 	Reason   func(fault.Field) string
 	// Reason gives the sentence of a reason in the reader's language; nil writes the sentence's key.
+
+	row func(line int) int // of a workbook, the row that a line is of; Ready sets it
 }
 
 func (o Options) zone() *time.Location {
@@ -105,7 +108,7 @@ type Column struct {
 
 // Reject is one row that was not imported.
 type Reject struct {
-	Line   int           // where the row begins in the file, 1-based
+	Line   int           // where the row begins in the file, 1-based; its row in a workbook
 	Fields []fault.Field // why; Name is the field's, or empty where the row as a whole is wrong
 	Raw    []string      // its cells, each cut short; a row that could not be cut into cells stands in one
 }

@@ -41,10 +41,12 @@ func (a *appliance) importAct(ctx context.Context, c *control.Call) (any, error)
 		return nil, err
 	}
 	defer func() { _ = errors.Join(file.Close(), os.Remove(file.Name())) }()
-	return transfer.Import(ctx, file, transfer.Options{Name: args.Name, Map: args.Map, DryRun: args.DryRun,
-		Region: a.config.Country, Entity: kind, Zone: a.book.Zone(),
-		Progress: func(p transfer.Progress) { c.Progress(map[string]any{"rows": p}) },
-		Rejects:  pieces{c}}, importer)
+	o := transfer.Options{Name: args.Name, Map: args.Map, DryRun: args.DryRun, Region: a.config.Country, Entity: kind, Zone: a.book.Zone(),
+		Progress: func(p transfer.Progress) { c.Progress(map[string]any{"rows": p}) }, Rejects: pieces{c}}
+	if file, err = transfer.Ready(ctx, file, a.config.Data, &o); err != nil {
+		return nil, err
+	}
+	return transfer.Import(ctx, file, o, importer)
 }
 
 // pieces sends what is written to it as progress.
