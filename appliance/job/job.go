@@ -113,13 +113,6 @@ func (q *Queue) drop(tx store.Tx, j Job) error {
 	return nil
 }
 
-// Remove takes a job back that has not begun; one that is not there is no error. One that is being done is done to its
-// end, and not tried again.
-func (q *Queue) Remove(tx store.Tx, kind, key string) error {
-	tx.Bucket(deadBucket).Delete(jobKey(kind, key))
-	return q.drop(tx, Job{Kind: kind, Key: key})
-}
-
 // Waiting counts the jobs of a kind whose keys begin with a prefix, to limit at most.
 func (q *Queue) Waiting(tx store.Tx, kind, prefix string, limit int) (n int) {
 	from := jobKey(kind, prefix)

@@ -328,8 +328,8 @@ func TestNothingIsAddedByAFailedTransaction(t *testing.T) {
 	}
 }
 
-// TestRemoveTakesBackWhatHasNotBegun counts before and after.
-func TestRemoveTakesBackWhatHasNotBegun(t *testing.T) {
+// TestCancelTakesBackWhatHasNotBegun counts before and after.
+func TestCancelTakesBackWhatHasNotBegun(t *testing.T) {
 	y := open(t)
 	for _, key := range []string{"x.1", "x.2", "y.1"} {
 		y.add(Job{Kind: "a.do", Key: key})
@@ -338,8 +338,8 @@ func TestRemoveTakesBackWhatHasNotBegun(t *testing.T) {
 		if n, few := y.Waiting(tx, "a.do", "x.", 10), y.Waiting(tx, "a.do", "", 2); n != 2 || few != 2 {
 			t.Errorf("%d of x wait, counted to two: %d", n, few)
 		}
-		must(t, y.Remove(tx, "a.do", "x.2"))
-		return y.Remove(tx, "a.do", "never there")
+		must(t, y.Cancel(tx, "a.do", "x.2"))
+		return y.Cancel(tx, "a.do", "never there")
 	}))
 	var did []string
 	stop := y.run(1, Kind{Name: "a.do", Work: func(_ context.Context, j Job) error { did = append(did, j.Key); return nil }})

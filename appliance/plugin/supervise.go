@@ -17,6 +17,7 @@ type supervised struct {
 	broken *fault.Error // why it can never be started; nil for a sound plugin
 	log    *pluginLog
 	meter  *meter
+	limit  *limit
 	nudged chan struct{} // something changed that a waiting supervisor must see
 
 	// turn is held by whoever changes what runs: Enable, Disable, Swap, Remove. It passes to the next version.
@@ -51,10 +52,11 @@ func newSupervised(h *Host, m *Manifest, before *supervised) *supervised {
 	}
 	if before == nil {
 		p.turn = make(chan struct{}, 1)
-		p.log, p.meter = newPluginLog(h.o.Log, m.ID), newMeter(m.ID)
+		p.log, p.meter, p.limit = newPluginLog(h.o.Log, m.ID), newMeter(m.ID), newLimit(h.o.Now)
 		p.enabled = !slices.Contains(h.o.Disabled, m.ID) && (h.o.Enabled == nil || h.o.Enabled(m.ID))
 	} else {
-		p.turn, p.log, p.meter, p.enabled = before.turn, before.log, before.meter, before.isEnabled()
+		p.turn, p.log, p.meter, p.limit = before.turn, before.log, before.meter, before.limit
+		p.enabled = before.isEnabled()
 		p.status.Restarts = before.snapshot().Restarts
 	}
 	if !p.enabled {
@@ -220,7 +222,7 @@ func (p *supervised) live(ctx, patience context.Context) error {
 		p.session, p.status.Pulse, p.status.Memory = nil, nil, 0
 		p.mu.Unlock()
 	}()
-	p.set(func(st *Status) { st.State, st.PID = Running, s.pid() })
+	p.set(func(st *Status) { st.State, st.PID, st.Isolation = Running, s.pid(), s.process.isolation.String() })
 	p.weigh(s.pid())
 	p.say(ctx, slog.LevelInfo, "a plugin runs", slog.String("version", p.m.Version), slog.Int("pid", s.pid()))
 	p.firstWas(nil)

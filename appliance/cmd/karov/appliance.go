@@ -188,14 +188,7 @@ func (a *appliance) rooms() (err error) {
 	if err != nil {
 		return err
 	}
-	a.plugins, err = plugin.Open(plugin.Options{
-		Dirs: []string{a.config.Plugins}, DataDir: a.config.DataFile("plugins"), RunDir: run, Version: version,
-		Log: a.log, Inbox: a.inbox, Blobs: a.blobs, Settings: a.settings, Now: a.now,
-		Actor: func(ctx context.Context, id string) context.Context {
-			return access.WithActor(ctx, access.Actor{ID: "plugin:" + id, Role: access.Plugin, Name: id})
-		},
-		Enabled: a.pluginEnabled, Remember: a.settings.Remember,
-	})
+	a.plugins, err = plugin.Open(a.hosted(run))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,130 @@
+package plugin
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/plugins/wire"
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
+)
+
+// How much one plugin may ask of Karov. An honest one meets none of these: its SDK has one connection, on which gRPC
+// itself lets callsAtOnce/2 wait.
+const (
+	callsPerSecond  = 2000
+	callsInABurst   = 4000
+	callsAtOnce     = 64
+	auditsPerMinute = 1000
+	tellEvery       = time.Minute // how often Options.Refused hears of one kind of refusal
+	maxToldKinds    = 1000
+)
+
+// limit bounds what one plugin asks of Karov, and counts it. It outlives the plugin's process, so that nobody gets a
+// full bucket by falling.
+type limit struct {
+	calls  *rate.Limiter
+	audits *rate.Limiter
+	atOnce atomic.Int64
+	served atomic.Uint64
+	denied atomic.Uint64
+	now    func() time.Time
+
+	mu   sync.Mutex
+	told map[string]time.Time // what was told of, and when
+}
+
+func newLimit(now func() time.Time) *limit {
+	return &limit{
+		calls: rate.NewLimiter(callsPerSecond, callsInABurst), audits: rate.NewLimiter(rate.Limit(auditsPerMinute)/60, auditsPerMinute),
+		now: now, told: map[string]time.Time{},
+	}
+}
+
+// meters gives how many calls were let through and how many refused since Karov started.
+func (l *limit) meters() (served, denied uint64) { return l.served.Load(), l.denied.Load() }
+
+// enter lets a call in unless there are too many; leave is called at its end.
+func (l *limit) enter() (leave func(), ok bool) {
+	if l.atOnce.Add(1) > callsAtOnce || !l.calls.AllowN(l.now(), 1) {
+		l.atOnce.Add(-1)
+		l.denied.Add(1)
+		return nil, false
+	}
+	l.served.Add(1)
+	return func() { l.atOnce.Add(-1) }, true
+}
+
+// tell calls fn, unless of the same kind it was called a short while ago.
+func (l *limit) tell(kind string, fn func()) {
+	now := l.now()
+	l.mu.Lock()
+	last, known := l.told[kind]
+	again := known && now.Sub(last) < tellEvery && !now.Before(last)
+	if !again {
+		if len(l.told) >= maxToldKinds { // somebody makes up kinds: one telling more does no harm
+			clear(l.told)
+		}
+		l.told[kind] = now
+	}
+	l.mu.Unlock()
+	if !again {
+		fn()
+	}
+}
+
+// limitUnary lets no more single calls in than a plugin may make.
+func (s *session) limitUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	leave, ok := s.limit.enter()
+	if !ok {
+		return nil, s.tooMany(ctx)
+	}
+	defer leave()
+	return next(ctx, req)
+}
+
+// limitStream is limitUnary for streams: each counts as one call for as long as it lasts.
+func (s *session) limitStream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	leave, ok := s.limit.enter()
+	if !ok {
+		return s.tooMany(stream.Context())
+	}
+	defer leave()
+	return next(srv, stream)
+}
+
+func (s *session) tooMany(ctx context.Context) error {
+	c := &callbacks{s: s}
+	c.refused(ctx, refusedRate, nil)
+	return wire.FaultError(toWire(fault.New(fault.TooMany, "plugin.too-many-calls")))
+}
+
+// oversized tells of messages over the limit of the line, which gRPC refuses before anybody else sees them.
+type oversized struct{ s *session }
+
+// TagRPC implements stats.Handler.
+func (oversized) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+// HandleRPC implements stats.Handler.
+func (o oversized) HandleRPC(ctx context.Context, of stats.RPCStats) {
+	end, ok := of.(*stats.End)
+	if !ok || end.Error == nil || status.Code(end.Error) != codes.ResourceExhausted {
+		return
+	}
+	if strings.Contains(status.Convert(end.Error).Message(), "larger than max") {
+		(&callbacks{s: o.s}).refused(ctx, refusedSize, nil)
+	}
+}
+
+// TagConn implements stats.Handler.
+func (oversized) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn implements stats.Handler.
+func (oversized) HandleConn(context.Context, stats.ConnStats) {}
