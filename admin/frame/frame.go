@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,17 +54,18 @@ type Options struct {
 	Auth     Auth
 	Log      *slog.Logger
 	Now      func() time.Time
-	Zone     *time.Location // the office's
-	Office   string         // its name, shown beside ours
-	Language string         // of a visitor whose browser speaks none of ours
-	Secure   bool           // pages are served over TLS: cookies are __Host- and Secure
-	Words    map[string]map[string]string
-	Health   func(ctx context.Context) []Health // nil where there are no channels
+	Zone     *time.Location                      // the office's
+	Office   string                              // its name, shown beside ours
+	Language string                              // of a visitor whose browser speaks none of ours
+	Secure   bool                                // pages are served over TLS: cookies are __Host- and Secure
+	Words    func(lang string) map[string]string // sentences of plugins by key, nil where there are none
+	Health   func(ctx context.Context) []Health  // nil where there are no channels
 }
 
 // MenuItem is one entry of the menu.
 type MenuItem struct {
 	Path, Key, Icon string
+	Label           string // instead of Key: a name that somebody else gave, in the person's language
 	Shortcut        string // the letter after g
 }
 
@@ -75,6 +77,7 @@ type Frame struct {
 	words  *locale.Bundle
 	assets *assets
 	menu   []MenuItem
+	more   []func(context.Context, View) []MenuItem
 }
 
 // New builds a frame without pages.
@@ -83,9 +86,7 @@ func New(o Options) (*Frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := words.Merge(o.Words); err != nil {
-		return nil, err
-	}
+	words.Also(o.Words)
 	files, err := loadAssets()
 	if err != nil {
 		return nil, fmt.Errorf("load assets: %w", err)
@@ -118,6 +119,9 @@ func (f *Frame) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.echo.Serve
 // Menu adds entries to the menu, in the order in which they are shown.
 func (f *Frame) Menu(items ...MenuItem) { f.menu = append(f.menu, items...) }
 
+// MoreMenu adds entries that come and go, or are not for everybody: asked for each page.
+func (f *Frame) MoreMenu(more func(context.Context, View) []MenuItem) { f.more = append(f.more, more) }
+
 // GET registers a page for people who are signed in.
 func (f *Frame) GET(path string, h echo.HandlerFunc) { f.pages.GET(path, h) }
 
@@ -128,6 +132,13 @@ func (f *Frame) POST(path string, h echo.HandlerFunc) { f.pages.POST(path, h) }
 func (f *Frame) Page(c echo.Context, status int, title string, body templ.Component) error {
 	v := Of(c)
 	v.Title = title
+	v.Menu = slices.Clone(v.Menu)
+	for _, more := range f.more {
+		v.Menu = append(v.Menu, more(c.Request().Context(), v)...)
+	}
+	if v.Told != "" {
+		f.dropCookie(c, toldCookie)
+	}
 	return f.render(c, status, layout(v, body))
 }
 

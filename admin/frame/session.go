@@ -2,6 +2,7 @@ package frame
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strings"
@@ -28,6 +29,28 @@ func (f *Frame) setCookie(c echo.Context, name, value string, age time.Duration)
 		Name: name, Value: value, Path: "/", MaxAge: int(age / time.Second),
 		HttpOnly: true, Secure: f.Secure, SameSite: http.SameSiteLaxMode,
 	})
+}
+
+// Tell has the next page say a sentence once: what became of an action that leads there.
+func (f *Frame) Tell(c echo.Context, text string) {
+	if len(text) > maxTold {
+		text = strings.ToValidUTF8(text[:maxTold], "")
+	}
+	f.setCookie(c, toldCookie, base64.RawURLEncoding.EncodeToString([]byte(text)), time.Minute)
+}
+
+const (
+	toldCookie = "told"
+	maxTold    = 1000
+)
+
+// told reads what the next page has to say. Whoever forges the cookie tells himself something.
+func told(r *http.Request) string {
+	raw, err := base64.RawURLEncoding.DecodeString(cookieOf(r, toldCookie))
+	if err != nil || len(raw) > maxTold {
+		return ""
+	}
+	return strings.ToValidUTF8(string(raw), "")
 }
 
 func (f *Frame) dropCookie(c echo.Context, name string) { f.setCookie(c, name, "", -time.Second) }

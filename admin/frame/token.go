@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/fault"
 )
 
@@ -41,17 +42,40 @@ func checkToken(c echo.Context, secret string) error {
 	if sent == "" {
 		sent = c.FormValue("_token")
 	}
+	if !ownToken(sent, secret) {
+		return fault.New(fault.Forbidden, "form.stale")
+	}
+	return nil
+}
+
+// ownToken tells whether a token was made for the session.
+func ownToken(sent, secret string) bool {
 	raw, err := base64.RawURLEncoding.DecodeString(sent)
 	if err != nil || len(raw) != 2*maskLen {
-		return fault.New(fault.Forbidden, "form.stale")
+		return false
 	}
 	for i := range maskLen {
 		raw[maskLen+i] ^= raw[i]
 	}
-	if !hmac.Equal(raw[maskLen:], tokenOf(secret)) {
-		return fault.New(fault.Forbidden, "form.stale")
+	return hmac.Equal(raw[maskLen:], tokenOf(secret))
+}
+
+// Who gives the person whose browser sends a request beside the pages: to the API, or to a plugin's route. It is the zero
+// Actor for a browser that is not signed in. Own tells whether the request surely comes from a page of ours: it carries
+// the token of forms. Without it nothing may be changed on the person's behalf.
+func (f *Frame) Who(r *http.Request) (actor access.Actor, own bool, err error) {
+	secret := cookieOf(r, f.cookieName("karov"))
+	if secret == "" {
+		return access.Actor{}, false, nil
 	}
-	return nil
+	account, err := f.Auth.Session(r.Context(), secret)
+	if fault.KindOf(err) == fault.Unauthenticated {
+		return access.Actor{}, false, nil
+	}
+	if err != nil {
+		return access.Actor{}, false, err
+	}
+	return account.Actor(), ownToken(r.Header.Get("X-Karov-Token"), secret), nil
 }
 
 // sameOrigin refuses actions that a browser says come from another site, before anything of them is read.

@@ -25,6 +25,7 @@ type View struct {
 	Office string
 	Menu   []MenuItem
 	Health []Health // accounts that are ill, for those who can mend them
+	Told   string   // what the action that led to this page had to say; of a plugin, maybe
 	assets *assets
 }
 
@@ -76,6 +77,7 @@ func (f *Frame) view(c echo.Context, p access.Actor) View {
 		theme = "auto"
 	}
 	return View{
+		Told:  told(r),
 		Voice: f.words.In(lang, f.Zone), Person: p, Path: r.URL.Path, Theme: theme, Keys: cookieOf(r, "keys") != "off",
 		Now: f.Now(), Office: f.Office, Menu: f.menu, assets: f.assets,
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/contact"
 	"github.com/karov-crm/karov/appliance/inbox"
+	"github.com/karov-crm/karov/appliance/plugin"
 )
 
 const timelineRowsFirst = 20
@@ -24,6 +25,8 @@ type contactView struct {
 	Names         map[string]string
 	Region        string
 	MayChange     bool
+	Slots         []viewPlace // views of plugins
+	Acts          []plugin.ActionRef
 }
 
 type detail struct{ Label, Text string }
@@ -73,6 +76,7 @@ func (p *pages) contact(c echo.Context) error {
 	if x.Timeline, err = p.timeline(c, x.ID); err != nil {
 		return err
 	}
+	x.Slots = p.slots(frame.Of(c), plugin.OnCard, &plugin.Ref{Entity: "contact", ID: x.ID}, "contact:"+x.ID.String())
 	return p.Page(c, http.StatusOK, x.Title(), contactPage(frame.Of(c), x))
 }
 
@@ -121,6 +125,7 @@ func (p *pages) contactView(c echo.Context) (x contactView, err error) {
 	x.Region = p.Region
 	x.MayChange = p.may(c, access.Change, "contact")
 	x.Names = p.names(ctx, x.Owner)
+	x.Acts = p.mayAct(c, "contact", "card")
 	return x, nil
 }
 

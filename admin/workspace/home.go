@@ -9,6 +9,7 @@ import (
 	"github.com/karov-crm/karov/admin/frame"
 	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/inbox"
+	"github.com/karov-crm/karov/appliance/plugin"
 )
 
 const homeRows = 8
@@ -17,6 +18,7 @@ type homeView struct {
 	Waiting   []inbox.Conversation
 	Names     map[string]string
 	MayCreate bool
+	Slots     []viewPlace
 }
 
 // news is who waits, so that the page says so only when somebody else does.
@@ -41,6 +43,7 @@ func (p *pages) home(c echo.Context) error {
 		return err
 	}
 	v := frame.Of(c)
+	x.Slots = p.slots(v, plugin.OnHome, nil, "")
 	return p.Page(c, http.StatusOK, v.T("home.menu"), homePage(v, x))
 }
 

@@ -96,6 +96,7 @@ type office struct {
 	staff    *staff.Room
 	files    *blob.Store
 	system   context.Context
+	workshop *workshop
 	streams  atomic.Int32 // event streams that are open
 }
 
@@ -114,7 +115,7 @@ func newOffice(t testing.TB) *office {
 	folder := t.TempDir()
 	db := must[*bolt.DB](t)(bolt.Open(filepath.Join(folder, "karov.db")))
 	t.Cleanup(func() { _ = db.Close() }) // the folder goes with the test
-	o := &office{t: t, clock: &clock{at: time.Now()}, post: &postman{}, people: map[access.Role]staff.Account{}}
+	o := &office{t: t, clock: &clock{at: time.Now()}, post: &postman{}, people: map[access.Role]staff.Account{}, workshop: &workshop{}}
 	o.system = access.WithActor(context.Background(), access.Appliance())
 	gate := must[*access.Gate](t)(access.NewGate())
 	facts := journal.New(db, o.clock.now)
@@ -141,7 +142,7 @@ func newOffice(t testing.TB) *office {
 	f := must[*frame.Frame](t)(frame.New(frame.Options{Auth: o.staff, Log: slog.New(slog.NewTextHandler(testLog{t}, nil)), Now: o.clock.now,
 		Zone: zone, Office: "ועד הבית שלנו", Language: "he"}))
 	workspace.Register(f, workspace.Rooms{Search: search.New(db, gate), Contacts: o.contacts, Inbox: o.inbox, Tasks: o.tasks, Deals: o.deals, Staff: o.staff,
-		Files: o.files, Gate: gate, Region: "IL"})
+		Files: o.files, Gate: gate, Book: book, Plugins: o.workshop, Region: "IL"})
 	life, end := context.WithCancel(context.Background())
 	t.Cleanup(end)
 	live.Register(life, f, facts, book)

@@ -35,7 +35,9 @@ type Rooms struct {
 	Staff    *staff.Room
 	Files    *blob.Store
 	Gate     *access.Gate
-	Region   string // where a phone number without a country is from, as "IL"
+	Book     *record.Book
+	Plugins  Plugins // nil where there are none
+	Region   string  // where a phone number without a country is from, as "IL"
 }
 
 type pages struct {
@@ -51,6 +53,7 @@ func Register(f *frame.Frame, r Rooms) {
 		frame.MenuItem{Path: "/inbox", Key: "inbox.menu", Icon: "inbox", Shortcut: "i"},
 		frame.MenuItem{Path: "/contacts", Key: "contacts.menu", Icon: "users", Shortcut: "c"},
 	)
+	f.MoreMenu(p.viewMenu)
 	f.GET("/", p.home)
 	f.GET("/home/waiting", p.homeWaiting)
 	f.GET("/lookup", p.lookup)
@@ -75,6 +78,9 @@ func Register(f *frame.Frame, r Rooms) {
 	f.POST("/inbox/:id/messages/:message/retry", p.messageRetry)
 	f.GET("/inbox/:id/messages/:message/formatted", p.messageFormatted)
 	f.GET("/inbox/:id/files/:message/:number", p.messageFile)
+	f.GET("/views/:plugin/:view", p.view)
+	f.GET("/views/:plugin/:view/part", p.viewPart)
+	f.POST("/actions/:plugin/:action", p.press)
 }
 
 // idOf reads an id from the path.

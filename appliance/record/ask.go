@@ -48,6 +48,17 @@ type Verdict struct {
 // SetAsker names who is asked before writes. It is called while the appliance is put together.
 func (b *Book) SetAsker(a Asker) { b.asker = a }
 
+type overrideKey struct{}
+
+// WithOverride says that whoever writes with this context asks to be let through where somebody who is asked would
+// refuse. Whether he may is for the Asker to decide.
+func WithOverride(ctx context.Context) context.Context {
+	return context.WithValue(ctx, overrideKey{}, true)
+}
+
+// Overrides tells whether the context asks for it.
+func Overrides(ctx context.Context) bool { return ctx.Value(overrideKey{}) != nil }
+
 // maxRounds is how often a transaction's function is run, so that what it does and what was asked agree: once to learn
 // what it wants, once to do it, once more for each time that the records moved on in between.
 const maxRounds = 5

@@ -346,7 +346,10 @@
     links[at < 0 ? 0 : Math.max(0, Math.min(links.length - 1, at + by))]?.focus();
   }
 
-  function arrive() { restoreDrafts(); }
+  function arrive() {
+    restoreDrafts();
+    for (const slot of all("[data-later]")) reread(slot.id); // what the page did not wait for
+  }
   function atEnd() { $("[data-arrive]")?.scrollIntoView({ block: "nearest" }); } // where a page is read from its end
 
   forgetOldDrafts();

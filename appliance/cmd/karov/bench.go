@@ -85,7 +85,7 @@ func (m *measured) open(ctx context.Context) (o *bench.Office, err error) {
 	if err := m.identify(access.WithActor(ctx, access.Appliance()), a); err != nil {
 		return nil, err
 	}
-	programs, err := a.programs(api.Limits{PerSecond: 1e9, Burst: 1e9}, ctx.Done()) // it asks as fast as it can
+	programs, err := a.programs(api.Limits{PerSecond: 1e9, Burst: 1e9}, nil, ctx.Done()) // it asks as fast as it can
 	if err != nil {
 		return nil, err
 	}

@@ -26,8 +26,12 @@ import (
 	"github.com/karov-crm/karov/appliance/control"
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/job"
+	"github.com/karov-crm/karov/appliance/plugin"
 	"github.com/karov-crm/karov/appliance/store"
 )
+
+// pluginRuns is how many jobs of plugins run at a time. One that takes an hour holds up no other plugin's.
+const pluginRuns = 16
 
 // stopPatience is how long a stop waits for requests and plugins to finish what they began.
 const stopPatience = 20 * time.Second
@@ -79,6 +83,7 @@ func (a *appliance) run(ctx context.Context) error {
 		"jobs": func() error {
 			return job.NewRunner(a.jobs, a.log, 4, slices.Concat(a.inbox.Jobs(), a.contacts.Jobs(), a.segments.Jobs())...).Run(ctx)
 		},
+		"plugins' jobs": func() error { return job.NewRunner(a.jobs, a.log, pluginRuns, a.plugins.Runs()).Run(ctx) },
 	}
 	ended := make(chan struct{}, len(parts))
 	for name, part := range parts {
@@ -125,40 +130,43 @@ func (a *appliance) handler(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load time zone: %w", err)
 	}
-	words := map[string]map[string]string{}
-	for _, lang := range []string{"he", "ru", "en"} {
-		words[lang] = a.plugins.Sentences(lang)
-	}
-	options := frame.Options{Auth: a.staff, Log: a.log, Now: a.now, Zone: zone, Office: a.config.Office,
-		Language: a.config.Language, Secure: !a.config.PlainHTTP, Words: words, Health: a.health}
-	pages, err := frame.New(options)
-	if err != nil { // a plugin's sentence stands under a key of ours: do without the plugins' sentences
-		a.log.Error("take the plugins' sentences", "error", err)
-		options.Words = nil
-		if pages, err = frame.New(options); err != nil {
-			return nil, err
-		}
+	pages, err := frame.New(frame.Options{Auth: a.staff, Log: a.log, Now: a.now, Zone: zone, Office: a.config.Office,
+		Language: a.config.Language, Secure: !a.config.PlainHTTP, Words: a.plugins.Sentences, Health: a.health})
+	if err != nil {
+		return nil, err
 	}
 	workspace.Register(pages, workspace.Rooms{Search: a.search, Contacts: a.contacts, Inbox: a.inbox, Tasks: a.tasks, Deals: a.deals,
-		Staff: a.staff, Files: a.blobs, Gate: a.gate, Region: a.config.Country})
+		Staff: a.staff, Files: a.blobs, Gate: a.gate, Book: a.book, Plugins: a.plugins, Region: a.config.Country})
 	live.Register(ctx, pages, a.journal, a.book)
-	programs, err := a.programs(api.Limits{}, ctx.Done())
+	programs, err := a.programs(api.Limits{}, pages.Who, ctx.Done())
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", pages)
+	mux.Handle(plugin.HTTPPrefix, a.routes(pages))
 	for _, path := range []string{"/api/", "/healthz", "/readyz", "/metrics"} {
 		mux.Handle(path, programs)
 	}
 	return mux, nil
 }
 
-// programs makes the API; its streams end when down is closed.
-func (a *appliance) programs(limits api.Limits, down <-chan struct{}) (*api.API, error) {
+// routes serves the plugins' own routes. Who is signed in is known there; who is not reaches what is public.
+func (a *appliance) routes(pages *frame.Frame) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		actor, own, err := pages.Who(r)
+		if err == nil && (own || r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			r = r.WithContext(access.WithActor(r.Context(), actor))
+		}
+		a.plugins.ServeHTTP(w, r)
+	})
+}
+
+// programs makes the API; session says who a browser without a token is, nil for nobody. Its streams end when down is closed.
+func (a *appliance) programs(limits api.Limits, session func(*http.Request) (access.Actor, bool, error), down <-chan struct{}) (*api.API, error) {
 	return api.New(api.Parts{Book: a.book, Schema: a.schema, Gate: a.gate, Journal: a.journal, Files: a.files, Transfer: a.transfer, Segments: a.segments,
 		Contacts: a.contacts, Inbox: a.inbox, Tasks: a.tasks, Deals: a.deals, Staff: a.staff, Search: a.search, Log: a.log, Now: a.now, Version: version,
-		Country: a.config.Country, Spool: a.config.Data, Limits: limits, Ready: a.ready, Plugins: a.pluginStates, Numbers: []prometheus.Collector{a.plugins}, Down: down})
+		Country: a.config.Country, Spool: a.config.Data, Limits: limits, Session: session, Ready: a.ready, Plugins: a.pluginStates, Numbers: []prometheus.Collector{a.plugins}, Down: down})
 }
 
 // pluginStates gives each plugin's state by its id.
