@@ -33,12 +33,13 @@ type Config struct {
 	Country   string `yaml:"country"`    // whose phones are written without a prefix: IL, RU, ...
 	TimeZone  string `yaml:"time_zone"`  // IANA name
 	LogLevel  string `yaml:"log_level"`  // debug, info, warn, error
+	Isolation string `yaml:"isolation"`  // what a plugin must at least be locked into to be started: none, files, full
 }
 
 // Default is the configuration of an appliance without a file.
 func Default() Config {
 	return Config{Data: "/var/lib/karov", Listen: ":8443", Plugins: "/usr/lib/karov/plugins", Language: "he", Country: "IL",
-		TimeZone: "Asia/Jerusalem", LogLevel: "info"}
+		TimeZone: "Asia/Jerusalem", LogLevel: "info", Isolation: "files"}
 }
 
 // Load reads a file over the defaults. A file that is not there is the defaults only when the path is "".
@@ -83,6 +84,9 @@ func (c Config) Check() error {
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		add("log_level", "config.log-level")
+	}
+	if !slices.Contains([]string{"none", "files", "full"}, c.Isolation) {
+		add("isolation", "config.isolation")
 	}
 	if len(wrong) > 0 {
 		return &fault.Error{Kind: fault.Invalid, Key: "config.invalid", Fields: wrong}

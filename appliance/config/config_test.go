@@ -59,6 +59,7 @@ func TestCheck(t *testing.T) {
 		"country":    func(c *Config) { c.Country = "il" },
 		"time_zone":  func(c *Config) { c.TimeZone = "Mars/Olympus" },
 		"log_level":  func(c *Config) { c.LogLevel = "loud" },
+		"isolation":  func(c *Config) { c.Isolation = "much" },
 	} {
 		c := Default()
 		spoil(&c)

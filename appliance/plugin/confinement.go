@@ -40,8 +40,19 @@ const (
 	refusedIsolation = "isolation-too-low"
 )
 
-// defaultLaunch has this very program as launcher, also when another version lies under its name by now.
-func defaultLaunch() []string { return []string{"/proc/self/exe", confine.Command} }
+// defaultLaunch is the small launcher that is installed with this program, since every start of a plugin waits for it.
+// Where there is none this very program is the launcher, also when another version lies under its name by now.
+func defaultLaunch() []string {
+	if self, err := os.Executable(); err == nil {
+		dir := filepath.Dir(self)
+		for _, path := range []string{filepath.Join(dir, confine.Command), filepath.Join(dir, "../lib/karov", confine.Command)} {
+			if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
+				return []string{path}
+			}
+		}
+	}
+	return []string{"/proc/self/exe", confine.Command}
+}
 
 // values are the settings as they are now, as far as they can be read: what is wrong with them is told when the plugin
 // is configured.

@@ -41,6 +41,11 @@ func compile(ctx context.Context, d desk, dir string, to target) (product, error
 	if err := compileOne(ctx, d, "./appliance/cmd/karov", p.karov, version, to); err != nil {
 		return p, err
 	}
+	// The daemon finds it beside itself or, installed, in /usr/lib/karov. It could be its own launcher, but each start of a
+	// plugin would wait until so big a program is up.
+	if err := compileOne(ctx, d, "./appliance/plugin/confine/launch", filepath.Join(dir, "plugin-exec"), version, to); err != nil {
+		return p, err
+	}
 	// A plugin that is gone from the source must be gone from here too.
 	if err := os.RemoveAll(p.plugins); err != nil {
 		return p, fmt.Errorf("clear the plugins' folder: %w", err)

@@ -14,17 +14,18 @@ import (
 // that do next to nothing.
 func smallSource() map[string]string {
 	return map[string]string{
-		"appliance/cmd/karov/main.go":         "package main\nvar version = \"?\"\nfunc main() { println(version) }\n",
-		"packaging/changes/0.3.0/0001-now.md": "# Now.\n",
-		"plugins/post/main.go":                "package main\nfunc main() {}\n",
-		"plugins/post/plugin.yaml":            "id: x.post\nbinary: karov-plugin-post\nprovides:\n  binary: no\n",
-		"plugins/post/locale/he.yaml":         "a: b\n",
-		"plugins/post/testdata/other.yaml":    "not: shipped\n",
-		"plugins/example/main.go":             "package main\nfunc main() {}\n",
-		"plugins/example/plugin.yaml":         "id: x.example\nbinary: example\n",
-		"plugins/sdk/sdk.go":                  "package sdk\n",
-		"plugins/lib/lib.go":                  "package lib\n",
-		"plugins/lib/plugin.yaml":             "id: has no program\n",
+		"appliance/cmd/karov/main.go":             "package main\nvar version = \"?\"\nfunc main() { println(version) }\n",
+		"appliance/plugin/confine/launch/main.go": "package main\nfunc main() {}\n",
+		"packaging/changes/0.3.0/0001-now.md":     "# Now.\n",
+		"plugins/post/main.go":                    "package main\nfunc main() {}\n",
+		"plugins/post/plugin.yaml":                "id: x.post\nbinary: karov-plugin-post\nprovides:\n  binary: no\n",
+		"plugins/post/locale/he.yaml":             "a: b\n",
+		"plugins/post/testdata/other.yaml":        "not: shipped\n",
+		"plugins/example/main.go":                 "package main\nfunc main() {}\n",
+		"plugins/example/plugin.yaml":             "id: x.example\nbinary: example\n",
+		"plugins/sdk/sdk.go":                      "package sdk\n",
+		"plugins/lib/lib.go":                      "package lib\n",
+		"plugins/lib/plugin.yaml":                 "id: has no program\n",
 	}
 }
 
@@ -55,7 +56,7 @@ func TestCompileLaysThingsOutAsThePackageDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"karov", "plugins/post/karov-plugin-post", "plugins/post/locale/he.yaml", "plugins/post/plugin.yaml"}
+	want := []string{"karov", "plugin-exec", "plugins/post/karov-plugin-post", "plugins/post/locale/he.yaml", "plugins/post/plugin.yaml"}
 	if got := tree(t, out); !slices.Equal(got, want) {
 		t.Errorf("built %q\nwant  %q", got, want)
 	}

@@ -156,6 +156,10 @@ func (o *office) pluginRuns(t *testing.T) {
 		}
 		return false
 	})
+	eventually(t, "karov plugin list shows it locked in", func() bool {
+		out := o.run(t, "karov", "plugin", "list", "--json")
+		return strings.Contains(out, `"isolation":"f`) && strings.Contains(out, "landlock") && strings.Contains(out, "no network")
+	})
 	karov := o.accountNumber(t)
 	for pid, program := range o.processes(t) {
 		status, err := os.ReadFile("/proc/" + pid + "/status")

@@ -13,12 +13,16 @@ import (
 	_ "time/tzdata" // an office's server may have no time zones of its own
 
 	"github.com/karov-crm/karov/admin/cli"
+	"github.com/karov-crm/karov/appliance/plugin/confine"
 )
 
 // version is set by the build.
 var version = "0.0.0-dev"
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == confine.Command { // no command for people: the host starts plugins with it
+		os.Exit(confine.Main())
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	os.Exit(cli.Run(ctx, os.Args[1:], cli.Program{Version: version, Serve: serve, Setup: setup, Bench: measure, VerifyFile: verifyFile,
