@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,6 +36,7 @@ type rogue struct {
 	token   string
 	host    wirev1.HostClient
 	tell    sync.Once
+	ill     atomic.Bool
 }
 
 func main() {
@@ -95,7 +97,62 @@ func (r *rogue) Info(context.Context, *wirev1.InfoRequest) (*wirev1.InfoResponse
 	if r.how == "liar" || strings.HasSuffix(r.version, "-liar") {
 		id = "test.rogue.honest"
 	}
-	return &wirev1.InfoResponse{Id: id, Version: r.version, Api: wire.API(), Services: []string{wire.ServiceChannel}}, nil
+	who := &wirev1.InfoResponse{Id: id, Version: r.version, Api: wire.API(), Services: []string{wire.ServiceChannel}}
+	switch r.how {
+	case "pulse", "mute", "babbler":
+		who.Capabilities = []string{wire.CapabilityHealth, "something of later"}
+	case "stranded":
+		select {}
+	case "later":
+		who.Api = "2.0"
+	}
+	return who, nil
+}
+
+// Health tells how it is; "mute" never does, and "babbler" does nothing else.
+func (r *rogue) Health(_ *wirev1.HealthRequest, out grpc.ServerStreamingServer[wirev1.HealthResponse]) error {
+	for i := 0; ; i++ {
+		h := &wirev1.HealthResponse{Ok: !r.ill.Load(), Goroutines: 7, Heap: 42}
+		switch {
+		case r.how == "mute":
+			<-out.Context().Done()
+			return nil
+		case r.how == "babbler":
+			h.Ok, h.Key, h.Detail = i%2 == 0, "<script>", strings.Repeat("babble\x1b", 10000)
+		case !h.Ok:
+			h.Key, h.Params, h.Detail = "rogue.ill", map[string]string{"where": "stomach"}, "ouch\n"
+		}
+		if err := out.Send(h); err != nil {
+			return err
+		}
+		if r.how != "babbler" {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
+
+// Drain of "clinger" never ends.
+func (r *rogue) Drain(context.Context, *wirev1.DrainRequest) (*wirev1.DrainResponse, error) {
+	if r.how == "clinger" {
+		select {}
+	}
+	return nil, status.Error(codes.Unimplemented, "no")
+}
+
+// spill prints without end, and tells how much.
+func (r *rogue) spill() {
+	long := bytes.Repeat([]byte("x"), 1<<20)
+	short := bytes.Repeat([]byte("{}\n"), 1<<19)
+	for written, told := 0, 0; ; {
+		for _, piece := range [][]byte{long, short} {
+			n, err := os.Stderr.Write(piece)
+			check(err)
+			if written += n; written-told > 4<<20 {
+				told = written
+				r.report("spilled", fmt.Sprint(written>>20))
+			}
+		}
+	}
 }
 
 func (r *rogue) Configure(context.Context, *wirev1.ConfigureRequest) (*wirev1.ConfigureResponse, error) {
@@ -108,6 +165,8 @@ func (r *rogue) Configure(context.Context, *wirev1.ConfigureRequest) (*wirev1.Co
 				r.flood()
 			case "logs":
 				r.logs()
+			case "spill":
+				r.spill()
 			case "orphan":
 				c := exec.Command("/bin/sleep", "600")
 				c.Stderr, c.Stdout = os.Stderr, os.Stdout
@@ -118,7 +177,9 @@ func (r *rogue) Configure(context.Context, *wirev1.ConfigureRequest) (*wirev1.Co
 			}
 		}()
 	})
-	if r.how != "sender" && r.how != "aside" {
+	switch r.how {
+	case "sender", "aside", "pulse", "babbler", "clinger":
+	default:
 		return &wirev1.ConfigureResponse{}, nil
 	}
 	return &wirev1.ConfigureResponse{Accounts: []*wirev1.Account{{Account: "office"}}}, nil
@@ -276,6 +337,10 @@ func (r *rogue) Send(ctx context.Context, m *wirev1.SendRequest) (*wirev1.SendRe
 		return nil, wire.FaultError(&wirev1.Fault{Kind: wirev1.Kind_KIND_UNAVAILABLE, Key: "<script>"})
 	case "plain":
 		return nil, fmt.Errorf("something")
+	case "giant":
+		return &wirev1.SendResponse{ExternalId: strings.Repeat("x", 100<<20)}, nil
+	case "ill", "well":
+		r.ill.Store(m.GetText() == "ill")
 	case "die":
 		os.Exit(9)
 	case "hang":
