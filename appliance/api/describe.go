@@ -105,19 +105,19 @@ func describeReply(*document) operation {
 }
 
 func describeAssign(*document) operation {
-	return call("assign", "Gives a conversation to an account, or with null to nobody.").
+	return call("assign", "Gives a conversation to an account, or with null to nobody.").onceOnly().
 		takes(doc{"type": "object", "properties": doc{"account": doc{"type": []string{"string", "null"}}},
 			"required": []string{"account"}, "additionalProperties": false}).
 		answers("200", "As it is now.", ref("conversation")).answers("204", "Done, and the caller sees it no more.", nil)
 }
 
 func describeClose(*document) operation {
-	return call("close", "Ends a conversation until the customer writes again.").
+	return call("close", "Ends a conversation until the customer writes again.").onceOnly().
 		answers("200", "As it is now.", ref("conversation"))
 }
 
 func describeReopen(*document) operation {
-	return call("reopen", "Takes a conversation up again.").answers("200", "As it is now.", ref("conversation"))
+	return call("reopen", "Takes a conversation up again.").onceOnly().answers("200", "As it is now.", ref("conversation"))
 }
 
 func describeRetry(*document) operation {

@@ -59,3 +59,24 @@ func TestTasksActs(t *testing.T) {
 	}
 	h.check(t, request{as: "owner", method: "GET", path: Prefix + "/records/task?count=exact", status: 200, want: `"total":4`}) // the series went on once
 }
+
+// TestConversationsActsOnce: what is done with a conversation is done once under one key.
+func TestConversationsActsOnce(t *testing.T) {
+	h := newHouse(t)
+	l := newLawyer(t, h)
+	last := ""
+	for _, q := range []request{
+		{path: "assign", body: `{"account":"{yossi}"}`, headers: "Idempotency-Key: a", want: `"assignee":"{yossi}"`},
+		{path: "close", headers: "Idempotency-Key: c", want: `"state":"closed"`},
+		{path: "reopen", headers: "Idempotency-Key: c", want: `"state":"open"`},
+	} {
+		q.as, q.method, q.path, q.status = "manager", "POST", Prefix+"/conversations/{Gamma.talk}/"+q.path, 200
+		first := l.check(t, q)
+		if again := l.check(t, q); again.body != first.body || first.body == last {
+			t.Errorf("%s twice: %s, then %s", q.path, first.body, again.body)
+		}
+		last = first.body
+	}
+	l.check(t, request{as: "manager", method: "POST", path: Prefix + "/conversations/{Gamma.talk}/assign", body: `{"account":"{dana}"}`, headers: "Idempotency-Key: a", status: 422, want: "idempotency.reused"})
+	h.check(t, request{as: "dana", method: "POST", path: Prefix + "/conversations/{Gamma.talk}/close", headers: "Idempotency-Key: a", status: 404})
+}

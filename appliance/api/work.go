@@ -295,7 +295,11 @@ func (a *API) assign(c echo.Context) error {
 	if account != "" && a.Staff.Name(ctx, account) == "" {
 		return fault.InvalidField("account", "staff.not-found", "id", account)
 	}
-	if err := a.Inbox.Assign(ctx, id, account); err != nil {
+	done, err := a.doneBefore(c, wanted{"conversation", id, "assign", values, func(r record.Record) bool { return r.Text("assignee") == account }})
+	if err == nil && !done {
+		err = a.Inbox.Assign(ctx, id, account)
+	}
+	if err != nil {
 		return err
 	}
 	return a.answer(c, "conversation", id)
@@ -310,7 +314,15 @@ func (a *API) closeOrOpen(c echo.Context, open bool) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Inbox.Close(c.Request().Context(), id, open); err != nil {
+	state := inbox.Closed
+	if open {
+		state = inbox.Open
+	}
+	done, err := a.doneBefore(c, wanted{"conversation", id, state, nil, func(r record.Record) bool { return r.Text("state") == state }})
+	if err == nil && !done {
+		err = a.Inbox.Close(c.Request().Context(), id, open)
+	}
+	if err != nil {
 		return err
 	}
 	return a.answer(c, "conversation", id)
