@@ -84,6 +84,11 @@ func (g *Granted) Allows(verb Verb, entity string) bool {
 	return named && e.verbs[place] && (!verb.ofRecord() || e.verbs[See.place()])
 }
 
+// AllowsField tells whether the grant speaks of the verb on the entity, and of one of its fields.
+func (g *Granted) AllowsField(verb Verb, entity, field string) bool {
+	return g.Allows(verb, entity) && !g.hides(entity, field)
+}
+
 // hides tells whether a field is not granted. It is asked for each field of each record that is read.
 func (g *Granted) hides(entity, field string) bool {
 	if g == nil || g.own(entity) {

@@ -1,5 +1,3 @@
-//go:build pending
-
 package plugin
 
 import (
@@ -21,11 +19,11 @@ import (
 
 const (
 	eventsBatch     = 200
-	eventsUnderWay  = 256              // that a plugin has and has not done with
-	rememberEvery   = time.Second      // how often its place is kept while it works
-	eventsAgainMin  = time.Second      // pause after a stream that broke
-	eventsAgainMax  = 5 * time.Minute  //
-	eventsDoneAfter = 10 * time.Minute // of no answer to what is under way: the stream is begun anew
+	eventsUnderWay  = 256             // that a plugin has and has not done with
+	rememberEvery   = time.Second     // how often its place is kept while it works
+	eventsAgainMin  = time.Second     // pause after a stream that broke
+	eventsAgainMax  = 5 * time.Minute //
+	configuredAgain = 100 * time.Millisecond
 )
 
 // reader is the name under which the journal keeps how far a plugin is.
@@ -38,6 +36,13 @@ func (p *supervised) events(ctx context.Context, s *session) {
 	}
 	wait := eventsAgainMin
 	for ctx.Err() == nil {
+		if !s.configured.Load() { // it does not know yet what it is to do with them
+			select {
+			case <-time.After(configuredAgain):
+			case <-ctx.Done():
+			}
+			continue
+		}
 		began := p.host.o.Now()
 		err := p.stream(ctx, s)
 		if ctx.Err() != nil {
@@ -69,7 +74,7 @@ func (p *supervised) stream(ctx context.Context, s *session) error {
 	if err != nil {
 		return fmt.Errorf("open the stream: %w", err)
 	}
-	f := &flow{p: p, line: line, room: make(chan struct{}, eventsUnderWay), sent: make(chan uint64, eventsUnderWay)}
+	f := &flow{p: p, grant: s.grant, line: line, room: make(chan struct{}, eventsUnderWay), sent: make(chan uint64, eventsUnderWay)}
 	f.done.Store(from)
 	f.passed.Store(from)
 	ended := make(chan struct{})
@@ -95,6 +100,7 @@ func (p *supervised) stream(ctx context.Context, s *session) error {
 // flow is the state of one stream.
 type flow struct {
 	p      *supervised
+	grant  *access.Granted
 	line   wirev1.Hooks_AfterClient
 	room   chan struct{} // one place for each event under way
 	sent   chan uint64   // their numbers, in order
@@ -115,7 +121,7 @@ func (f *flow) send(ctx context.Context, seq uint64) error {
 		}
 		for _, fact := range facts {
 			seq = fact.Seq
-			if e := f.p.event(ctx, fact); e != nil {
+			if e := f.event(fact); e != nil {
 				select {
 				case f.room <- struct{}{}:
 				case <-ctx.Done():
@@ -195,21 +201,21 @@ func (f *flow) remember(ctx context.Context, kept uint64) {
 
 // event makes a fact what a plugin is told, nil for one that it does not want or may not know of: each names a record
 // that its grant lets it see.
-func (p *supervised) event(ctx context.Context, f journal.Fact) *wirev1.Event {
-	if f.Read || !slices.ContainsFunc(p.m.Hooks.After, func(want string) bool { return wants(want, f.Name) }) {
+func (f *flow) event(fact journal.Fact) *wirev1.Event {
+	if fact.Read || !slices.ContainsFunc(f.p.m.Hooks.After, func(want string) bool { return wants(want, fact.Name) }) {
 		return nil
 	}
-	if f.Entity == "" || !p.grants(p.host, access.See, f.Entity, "") {
+	if fact.Entity == "" || !f.grant.Allows(access.See, fact.Entity) {
 		return nil
 	}
-	e := &wirev1.Event{Seq: f.Seq, Name: wire.Valid(f.Name), Record: &wirev1.RecordRef{Entity: f.Entity, Id: wire.Valid(f.ID)},
-		Contact: f.Contact, Actor: wire.Valid(f.Actor), At: timestamppb.New(f.At), About: wire.CleanParams(f.About)}
-	for _, field := range f.Fields {
-		if p.grants(p.host, access.See, f.Entity, field) {
+	e := &wirev1.Event{Seq: fact.Seq, Name: wire.Valid(fact.Name), Record: &wirev1.RecordRef{Entity: fact.Entity, Id: wire.Valid(fact.ID)},
+		Contact: fact.Contact, Actor: wire.Valid(fact.Actor), At: timestamppb.New(fact.At), About: wire.CleanParams(fact.About)}
+	for _, field := range fact.Fields {
+		if f.grant.AllowsField(access.See, fact.Entity, field) {
 			e.Fields = append(e.Fields, field)
 		}
 	}
-	if len(f.Fields) > 0 && len(e.Fields) == 0 {
+	if len(fact.Fields) > 0 && len(e.Fields) == 0 {
 		return nil
 	}
 	return e
@@ -223,18 +229,19 @@ func wants(wish, name string) bool {
 	return wish == name
 }
 
-// waiting is how many facts a plugin has not done with yet, 0 for one that wants none.
-func (p *supervised) waiting(ctx context.Context) (uint64, error) {
+// waiting is how many facts a plugin has not done with yet, 0 for one that wants none. What cannot be read counts none.
+func (p *supervised) waiting() int64 {
 	if len(p.m.Hooks.After) == 0 || p.host.o.Journal == nil {
-		return 0, nil
+		return 0
 	}
+	ctx := access.WithActor(context.Background(), access.Appliance())
 	last, err := p.host.o.Journal.Last(ctx)
 	if err != nil {
-		return 0, err
+		return 0
 	}
 	place, err := p.host.o.Journal.Place(ctx, p.reader())
 	if err != nil || place > last {
-		return 0, err
+		return 0
 	}
-	return last - place, nil
+	return int64(last - place)
 }

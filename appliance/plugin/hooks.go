@@ -1,9 +1,8 @@
-//go:build pending
-
 package plugin
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -11,6 +10,8 @@ import (
 	"github.com/karov-crm/karov/appliance/access"
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/record"
+	"github.com/karov-crm/karov/appliance/schema"
+	"github.com/karov-crm/karov/plugins/wire"
 	wirev1 "github.com/karov-crm/karov/plugins/wire/v1"
 	"golang.org/x/sync/errgroup"
 )
@@ -60,7 +61,7 @@ type hook struct {
 func (h *Host) hooksOf(ctx context.Context, entity string, act record.Act) (hooks []hook) {
 	writer := access.ActorFrom(ctx).ID
 	h.each(func(p *supervised) {
-		if len(p.m.Hooks.Before) == 0 || writer == "plugin:"+p.m.ID || writesFor(ctx) == p.m.ID || !p.isEnabled() || p.broken != nil {
+		if len(p.m.Hooks.Before) == 0 || writer == "plugin:"+p.m.ID || access.PluginFrom(ctx) == p.m.ID || !p.isEnabled() || p.broken != nil {
 			return
 		}
 		for _, spec := range p.m.Hooks.Before {
@@ -96,31 +97,36 @@ func (h *Host) Ask(ctx context.Context, asks []record.Ask) ([]record.Verdict, er
 }
 
 func (h *Host) askOne(ctx context.Context, ask record.Ask) (v record.Verdict) {
+	var values map[string]*wirev1.Value
 	for _, k := range h.hooksOf(ctx, ask.Entity, ask.Act) {
 		if ask.Act == record.ActUpdate && len(k.spec.Fields) > 0 &&
 			!slices.ContainsFunc(k.spec.Fields, func(f string) bool { return slices.Contains(ask.Fields, f) }) {
 			continue
 		}
-		values, err := h.askHook(ctx, k, ask, v.Values)
+		more, err := h.askHook(ctx, k, ask, values)
 		if err != nil {
-			v.Refused = err
-			return v
+			return record.Verdict{Refused: err}
 		}
-		for name, value := range values {
-			if v.Values == nil {
-				v.Values = record.Values{}
-			}
-			v.Values[name] = value
+		if values == nil {
+			values = map[string]*wirev1.Value{}
 		}
+		maps.Copy(values, more)
+	}
+	if len(values) == 0 {
+		return v
+	}
+	reader := &valueReader{entity: h.o.schemaNow().Entity(ask.Entity)}
+	if v.Values, v.Refused = reader.values(values); v.Refused != nil {
+		v.Values = nil
 	}
 	return v
 }
 
 // askHook asks one hook. An error refuses the write: the plugin's own refusal, or its silence where its manifest says
 // that a write must then not go on.
-func (h *Host) askHook(ctx context.Context, k hook, ask record.Ask, sofar record.Values) (record.Values, error) {
+func (h *Host) askHook(ctx context.Context, k hook, ask record.Ask, sofar map[string]*wirev1.Value) (map[string]*wirev1.Value, error) {
 	now := h.o.Now()
-	silent := func(err error) (record.Values, error) {
+	silent := func(err error) (map[string]*wirev1.Value, error) {
 		k.p.hook.answered(false, now)
 		if k.spec.Failing == "open" {
 			h.o.Log.Warn("a plugin was not asked before a write", "plugin", k.p.m.ID, "entity", ask.Entity, "error", err)
@@ -137,7 +143,7 @@ func (h *Host) askHook(ctx context.Context, k hook, ask record.Ask, sofar record
 	}
 	ctx, cancel := context.WithTimeout(ctx, beforeWithin)
 	defer cancel()
-	request, err := h.beforeRequest(ctx, k, ask, sofar)
+	request, err := h.beforeRequest(ctx, s, k, ask, sofar)
 	if err != nil {
 		return nil, err
 	}
@@ -153,40 +159,43 @@ func (h *Host) askHook(ctx context.Context, k hook, ask record.Ask, sofar record
 		return nil, refusal
 	}
 	k.p.hook.answered(true, now)
-	return h.hookValues(k.p, ask, answer.GetValues())
+	return h.hookValues(s, ask, answer.GetValues())
 }
 
-func (h *Host) beforeRequest(ctx context.Context, k hook, ask record.Ask, sofar record.Values) (*wirev1.BeforeRequest, error) {
+// seenToWire is a record as far as a grant shows it.
+func seenToWire(r record.Record, e *schema.Entity, sees func(field string) bool) *wirev1.Record {
+	out := recordToWire(r, e, nil)
+	maps.DeleteFunc(out.Values, func(field string, _ *wirev1.Value) bool { return !sees(field) })
+	return out
+}
+
+func (h *Host) beforeRequest(ctx context.Context, s *session, k hook, ask record.Ask, sofar map[string]*wirev1.Value) (*wirev1.BeforeRequest, error) {
 	acts := map[record.Act]wirev1.BeforeRequest_Act{record.ActCreate: wirev1.BeforeRequest_ACT_CREATE,
 		record.ActUpdate: wirev1.BeforeRequest_ACT_UPDATE, record.ActDelete: wirev1.BeforeRequest_ACT_DELETE}
 	r := &wirev1.BeforeRequest{Act: acts[ask.Act], Entity: ask.Entity, Actor: actorToWire(ctx), Values: map[string]*wirev1.Value{}}
-	sees := func(field string) bool { return k.p.grants(h, access.See, ask.Entity, field) }
-	if ask.Before.Exists() {
-		r.Before = recordToWire(ask.Before, sees)
+	e := h.o.schemaNow().Entity(ask.Entity)
+	if e == nil {
+		return nil, fault.Missing("entity", ask.Entity)
 	}
-	fields := ask.Fields
-	if ask.Before.Exists() == ask.After.Exists() || !ask.After.Exists() { // an update or a deletion: what changes
-	} else { // of a new record, all that it holds
-		fields = nil
-		for i := range h.o.schemaNow().Entity(ask.Entity).Fields {
-			fields = append(fields, h.o.schemaNow().Entity(ask.Entity).Fields[i].Name)
-		}
+	sees := func(field string) bool { return s.grant.AllowsField(access.See, ask.Entity, field) }
+	if ask.Before.Exists() {
+		r.Before = seenToWire(ask.Before, e, sees)
 	}
 	if ask.After.Exists() {
-		after := recordToWire(ask.After, sees)
+		after := seenToWire(ask.After, e, sees)
+		fields := ask.Fields
+		if !ask.Before.Exists() { // of a new record, all that it holds
+			fields = slices.Collect(maps.Keys(after.Values))
+		}
 		for _, name := range fields {
 			if v, ok := after.Values[name]; ok {
 				r.Values[name] = v
-			} else if sees(name) && ask.Before.Exists() {
+			} else if sees(name) {
 				r.Values[name] = &wirev1.Value{}
 			}
 		}
 	}
-	for name, value := range sofar { // what hooks before this one changed
-		if v, err := shownToWire(value); err == nil && sees(name) {
-			r.Values[name] = v
-		}
-	}
+	maps.Copy(r.Values, sofar) // what hooks before this one changed
 	r.Override = record.Overrides(ctx) && k.spec.Override != "" &&
 		h.o.Gate.Require(ctx, access.Verb(k.spec.Override), overrideObject(k.spec)) == nil
 	return r, nil
@@ -202,15 +211,19 @@ func overrideObject(spec BeforeSpec) access.Object {
 
 // hookValues reads what a hook wants to write. A field that the plugin may not change refuses the write: the hook's
 // author must hear of it, and the person gets no half of what was meant.
-func (h *Host) hookValues(p *supervised, ask record.Ask, in map[string]*wirev1.Value) (record.Values, error) {
-	if len(in) == 0 || ask.Act == record.ActDelete {
+func (h *Host) hookValues(s *session, ask record.Ask, in map[string]*wirev1.Value) (map[string]*wirev1.Value, error) {
+	if ask.Act == record.ActDelete {
 		return nil, nil
 	}
+	verb := access.Change
+	if ask.Act == record.ActCreate {
+		verb = access.Create
+	}
 	for name := range in {
-		if !p.grants(h, access.Change, ask.Entity, name) {
-			h.o.Log.Error("a plugin's hook changes what it may not", "plugin", p.m.ID, "entity", ask.Entity, "field", name)
-			return nil, fault.New(fault.Unavailable, "plugin.hook-silent", "plugin", p.m.Name)
+		if !s.grant.AllowsField(verb, ask.Entity, name) {
+			h.o.Log.Error("a plugin's hook writes what it may not", "plugin", s.p.m.ID, "entity", ask.Entity, "field", printable(wire.Cut(name, 100)))
+			return nil, fault.New(fault.Unavailable, "plugin.hook-silent", "plugin", s.p.m.Name)
 		}
 	}
-	return valuesFromWire(h.o.schemaNow().Entity(ask.Entity), in)
+	return in, nil
 }

@@ -18,6 +18,7 @@ type supervised struct {
 	log    *pluginLog
 	meter  *meter
 	limit  *limit
+	hook   hookTrouble
 	nudged chan struct{} // something changed that a waiting supervisor must see
 
 	// turn is held by whoever changes what runs: Enable, Disable, Swap, Remove. It passes to the next version.
@@ -53,6 +54,7 @@ func newSupervised(h *Host, m *Manifest, before *supervised) *supervised {
 	if before == nil {
 		p.turn = make(chan struct{}, 1)
 		p.log, p.meter, p.limit = newPluginLog(h.o.Log, m.ID), newMeter(m.ID), newLimit(h.o.Now)
+		p.meter.setWaiting(p.waiting)
 		p.enabled = !slices.Contains(h.o.Disabled, m.ID) && (h.o.Enabled == nil || h.o.Enabled(m.ID))
 	} else {
 		p.turn, p.log, p.meter, p.limit = before.turn, before.log, before.meter, before.limit
@@ -226,7 +228,15 @@ func (p *supervised) live(ctx, patience context.Context) error {
 	p.weigh(s.pid())
 	p.say(ctx, slog.LevelInfo, "a plugin runs", slog.String("version", p.m.Version), slog.Int("pid", s.pid()))
 	p.firstWas(nil)
+	p.hook.answered(true, p.host.o.Now()) // a new process has a clean sheet
+	if err := p.host.schedule(ctx, p.m); err != nil {
+		p.say(ctx, slog.LevelError, "a plugin's jobs could not be scheduled", slog.Any("error", err))
+	}
 	p.configure(ctx, s)
+	telling, endTelling := context.WithCancel(ctx)
+	var events sync.WaitGroup
+	events.Go(func() { p.events(telling, s) })
+	defer func() { endTelling(); events.Wait() }()
 	return p.watch(ctx, patience, s)
 }
 
