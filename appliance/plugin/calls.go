@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 
@@ -88,9 +89,10 @@ func (c *callbacks) granted(ctx context.Context, verb access.Verb, entity string
 
 // refused tells of something that a plugin tried and may not, the first time in a while.
 func (c *callbacks) refused(ctx context.Context, what string, about map[string]string) {
+	c.s.p.meter.refuse(what)
 	c.s.limit.tell(what+" "+about["permission"], func() {
 		h := c.s.p.host
-		h.o.Log.Warn("a plugin was refused", "plugin", c.s.p.m.ID, "what", what, "about", about)
+		c.s.p.say(ctx, slog.LevelWarn, "a plugin was refused", slog.String("what", what), slog.Any("about", about))
 		if h.o.Refused != nil {
 			h.o.Refused(context.WithoutCancel(ctx), c.s.p.m.ID, what, about)
 		}

@@ -211,6 +211,7 @@ const maxTold = 100
 
 // tellRefused tells, once in each start, of something that the plugin tried and may not.
 func (s *session) tellRefused(what, which string, about map[string]string) {
+	s.p.meter.refuse(what)
 	s.tellingRefused.Lock()
 	if s.told == nil {
 		s.told = map[string]bool{}
@@ -222,7 +223,7 @@ func (s *session) tellRefused(what, which string, about map[string]string) {
 		return
 	}
 	h := s.p.host
-	h.o.Log.Warn("a plugin was refused", "plugin", s.p.m.ID, "what", what, "about", about)
+	s.p.say(context.Background(), slog.LevelWarn, "a plugin was refused", slog.String("what", what), slog.Any("about", about)) // of nobody's call
 	if h.o.Refused != nil {
 		h.o.Refused(context.Background(), s.p.m.ID, what, about) // of nobody's call
 	}

@@ -26,7 +26,6 @@ type Numbers struct {
 	CallsFrom, CallsFromFailed      uint64 // calls by the plugin
 	Refused                         uint64 // what it tried and must not, or not so often
 	Connections, ConnectionsRefused uint64 // through the way out to the network
-	Waiting                         int64  // events that it has not taken yet
 }
 
 // meter counts what one plugin does. It stays when a version takes the place of another.
@@ -103,14 +102,27 @@ func (m *meter) connect(allowed bool) {
 func (m *meter) setWaiting(f func() int64) { m.waiting.Store(&f) }
 
 func (m *meter) numbers() Numbers {
-	n := Numbers{
+	return Numbers{
 		CallsTo: m.to.Load(), CallsToFailed: m.toFailed.Load(), CallsFrom: m.from.Load(), CallsFromFailed: m.fromFailed.Load(),
 		Refused: m.refused.Load(), Connections: m.connected.Load(), ConnectionsRefused: m.notConnected.Load(),
 	}
+}
+
+// queue gives how many events wait, 0 before setWaiting.
+func (m *meter) queue() int64 {
 	if f := m.waiting.Load(); f != nil {
-		n.Waiting = (*f)()
+		return (*f)()
 	}
-	return n
+	return 0
+}
+
+// Waiting gives how many events a plugin has not taken yet, 0 for one that there is not. Unlike List it asks the store.
+func (h *Host) Waiting(id string) int64 {
+	p, err := h.find(id)
+	if err != nil {
+		return 0
+	}
+	return p.meter.queue()
 }
 
 // dialOptions count the calls of a connection to the plugin.
@@ -165,19 +177,21 @@ func (m *meter) collect(s Status, out chan<- prometheus.Metric) {
 	for _, c := range []prometheus.Collector{m.calls, m.seconds, m.refusals, m.connections} {
 		c.Collect(out)
 	}
-	gauge := func(name, help string, value float64, kind prometheus.ValueType) {
-		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, m.labels), kind, value)
-	}
 	up := 0.0
 	if s.State == Running {
 		up = 1
 	}
-	gauge("karov_plugin_up", "Whether a plugin's process runs.", up, prometheus.GaugeValue)
-	gauge("karov_plugin_restarts_total", "How often a plugin fell.", float64(s.Restarts), prometheus.CounterValue)
-	gauge("karov_plugin_memory_bytes", "Memory that a plugin's process occupies.", float64(s.Memory), prometheus.GaugeValue)
-	gauge("karov_plugin_events_waiting", "Events that a plugin has not taken yet.", float64(s.Numbers.Waiting), prometheus.GaugeValue)
+	m.gauge(out, "karov_plugin_up", "Whether a plugin's process runs.", up)
+	m.gauge(out, "karov_plugin_memory_bytes", "Memory that a plugin's process occupies.", float64(s.Memory))
+	m.gauge(out, "karov_plugin_events_waiting", "Events that a plugin has not taken yet.", float64(m.queue()))
 	if s.Pulse != nil {
-		gauge("karov_plugin_heap_bytes", "Memory in use, as the plugin tells it.", float64(s.Pulse.Heap), prometheus.GaugeValue)
-		gauge("karov_plugin_goroutines", "What a plugin has under way, as it tells it.", float64(s.Pulse.Goroutines), prometheus.GaugeValue)
+		m.gauge(out, "karov_plugin_heap_bytes", "Memory in use, as the plugin tells it.", float64(s.Pulse.Heap))
+		m.gauge(out, "karov_plugin_goroutines", "What a plugin has under way, as it tells it.", float64(s.Pulse.Goroutines))
 	}
+	out <- prometheus.MustNewConstMetric(prometheus.NewDesc("karov_plugin_restarts_total", "How often a plugin fell.", nil, m.labels),
+		prometheus.CounterValue, float64(s.Restarts))
+}
+
+func (m *meter) gauge(out chan<- prometheus.Metric, name, help string, value float64) {
+	out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, m.labels), prometheus.GaugeValue, value)
 }

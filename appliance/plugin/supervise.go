@@ -71,6 +71,7 @@ func newSupervised(h *Host, m *Manifest, before *supervised) *supervised {
 func (p *supervised) begun(ctx, patience context.Context) func() {
 	ctx, leave := context.WithCancel(ctx)
 	patience, hurry := context.WithCancel(patience)
+	p.meter.setWaiting(p.waiting) // anew with each version
 	t := tenure{leave: leave, hurry: hurry, over: make(chan struct{}), first: make(chan error, 1)}
 	p.mu.Lock()
 	p.tenure = t

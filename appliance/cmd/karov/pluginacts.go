@@ -84,7 +84,7 @@ func (a *appliance) shownPlugins() []pluginShown {
 	all := []pluginShown{}
 	for _, p := range a.plugins.List() {
 		shown := pluginShown{ID: p.ID, Name: p.Name, Version: p.Version, State: p.State, PID: p.PID,
-			Isolation: p.Isolation, Memory: p.Memory, Restarts: p.Restarts, Numbers: numbersShown(p.Numbers)}
+			Isolation: p.Isolation, Memory: p.Memory, Restarts: p.Restarts, Numbers: shownNumbers(p.Numbers, a.plugins.Waiting(p.ID))}
 		if p.LastError != nil {
 			shown.Key, shown.Params, shown.Words = p.LastError.Key, p.LastError.Params, a.words(p.ID, p.LastError.Key)
 		}
@@ -99,6 +99,11 @@ func (a *appliance) shownPlugins() []pluginShown {
 		all = append(all, shown)
 	}
 	return all
+}
+
+func shownNumbers(n plugin.Numbers, waiting int64) numbersShown {
+	return numbersShown{CallsTo: n.CallsTo, CallsToFailed: n.CallsToFailed, CallsFrom: n.CallsFrom, CallsFromFailed: n.CallsFromFailed,
+		Refused: n.Refused, Connections: n.Connections, ConnectionsRefused: n.ConnectionsRefused, Waiting: waiting}
 }
 
 // words gives a plugin's own sentence by language.
