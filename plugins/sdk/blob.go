@@ -83,7 +83,7 @@ func eachChunk(r io.Reader, send func(i int, data []byte) error) error {
 		case ended:
 			return nil
 		case err != nil:
-			return Temporary("file.unreadable", err)
+			return local(wirev1.Kind_KIND_UNAVAILABLE, "file.unreadable", err)
 		}
 	}
 }

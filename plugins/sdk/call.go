@@ -87,7 +87,7 @@ func outgoing(ctx context.Context) (context.Context, error) {
 		return ctx, nil
 	}
 	if s.over.Load() {
-		return nil, &Error{Key: "plugin.call-over", kind: wirev1.Kind_KIND_FORBIDDEN, Err: errCallOver}
+		return nil, local(wirev1.Kind_KIND_FORBIDDEN, "call.over", errCallOver)
 	}
 	return metadata.AppendToOutgoingContext(ctx, wire.CallKey, s.handle), nil
 }

@@ -44,14 +44,14 @@ func (e egress) dial(ctx context.Context, network, addr string) (net.Conn, error
 		return nil, fmt.Errorf("dial %q: an address is host:port", addr)
 	}
 	if e.socket == "" {
-		return nil, &Error{Key: "egress.none", kind: wirev1.Kind_KIND_FORBIDDEN,
-			Err: fmt.Errorf("dial %s: Karov gave no way out (%s is not set)", addr, wire.EnvEgress)}
+		return nil, local(wirev1.Kind_KIND_FORBIDDEN, "egress.none",
+			fmt.Errorf("dial %s: Karov gave no way out (%s is not set)", addr, wire.EnvEgress))
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialWithin)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", e.socket)
 	if err != nil {
-		return nil, Temporary("egress.unreachable", fmt.Errorf("reach the way out: %w", err))
+		return nil, local(wirev1.Kind_KIND_UNAVAILABLE, "egress.unreachable", fmt.Errorf("reach the way out: %w", err))
 	}
 	out, err := e.connect(ctx, conn, addr)
 	if err != nil {
@@ -68,12 +68,12 @@ func (e egress) connect(ctx context.Context, conn net.Conn, addr string) (net.Co
 	in, err := e.ask(conn, addr)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, Temporary("egress.unreachable", ctx.Err())
+			return nil, local(wirev1.Kind_KIND_UNAVAILABLE, "egress.unreachable", ctx.Err())
 		}
 		return nil, err
 	}
 	if !uncut() { // ctx ended in the very moment in which the proxy agreed
-		return nil, Temporary("egress.unreachable", ctx.Err())
+		return nil, local(wirev1.Kind_KIND_UNAVAILABLE, "egress.unreachable", ctx.Err())
 	}
 	return &outConn{Conn: conn, in: in, to: outAddr(addr)}, nil
 }
@@ -84,12 +84,12 @@ func (e egress) ask(conn net.Conn, addr string) (*bufio.Reader, error) {
 		Header: http.Header{"Proxy-Authorization": {"Bearer " + string(e.token)}},
 	}
 	if err := ask.Write(conn); err != nil {
-		return nil, Temporary("egress.unreachable", err)
+		return nil, local(wirev1.Kind_KIND_UNAVAILABLE, "egress.unreachable", err)
 	}
 	in := bufio.NewReader(conn)
 	answer, err := http.ReadResponse(in, ask)
 	if err != nil {
-		return nil, Temporary("egress.unreachable", err)
+		return nil, local(wirev1.Kind_KIND_UNAVAILABLE, "egress.unreachable", err)
 	}
 	if answer.StatusCode == http.StatusOK {
 		return in, nil
@@ -103,14 +103,14 @@ func refusedBy(answer *http.Response, why string) error {
 	if why == "" {
 		why = answer.Status
 	}
-	err := &Error{Key: "egress.unreachable", kind: wirev1.Kind_KIND_UNAVAILABLE, Err: causeOf(answer, why)}
+	kind, key := wirev1.Kind_KIND_UNAVAILABLE, "egress.unreachable"
 	switch answer.StatusCode {
 	case http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusBadRequest:
-		err.Key, err.kind = "egress.forbidden", wirev1.Kind_KIND_FORBIDDEN
+		kind, key = wirev1.Kind_KIND_FORBIDDEN, "egress.forbidden"
 	case http.StatusTooManyRequests:
-		err.Key, err.kind = "egress.too-many", wirev1.Kind_KIND_TOO_MANY
+		kind, key = wirev1.Kind_KIND_TOO_MANY, "egress.too-many"
 	}
-	return err
+	return local(kind, key, causeOf(answer, why))
 }
 
 // causeOf is the error that a direct connection would have met, so that what tells them apart goes on doing so.

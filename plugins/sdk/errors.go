@@ -25,6 +25,7 @@ type Error struct {
 	Err    error
 
 	kind   wirev1.Kind // unspecified: Final decides
+	local  bool        // Key is this package's own and has no sentence anywhere
 	fields []*wirev1.Fault_Field
 }
 
@@ -52,11 +53,21 @@ func Forbid(key string, params ...any) error {
 	return &Error{Key: key, Params: paramsOf(params), kind: wirev1.Kind_KIND_FORBIDDEN}
 }
 
-// NotFound and Conflict make the errors that IsNotFound and IsConflict know, for hosts in tests and for routes.
+// NotFound says that there is no such thing, or none that the caller may see.
 func NotFound(key string) error { return &Error{Key: key, kind: wirev1.Kind_KIND_NOT_FOUND} }
 
 // Conflict says that somebody else was first.
 func Conflict(key string) error { return &Error{Key: key, kind: wirev1.Kind_KIND_CONFLICT} }
+
+// local is an error of this package, for the author and the log: people are told the host's sentence for what failed.
+func local(kind wirev1.Kind, key string, err error) *Error {
+	return &Error{Final: isFinal(kind), Key: key, Err: err, kind: kind, local: true}
+}
+
+// isFinal tells whether the same would fail again. A right that is lacking may be given.
+func isFinal(k wirev1.Kind) bool {
+	return k == wirev1.Kind_KIND_INVALID || k == wirev1.Kind_KIND_TOO_LARGE
+}
 
 // IsPermanent tells whether an error is final. Of Deliver's error it says: the host will never take this message, so
 // set it aside and go on; any other error means "keep it and bring it again later".
@@ -154,6 +165,10 @@ func toAnswer(err error) error {
 
 // tell puts the sentence into f.
 func (e *Error) tell(f *wirev1.Fault) {
+	if e.local {
+		f.Detail, f.Fields = wire.Valid(e.Error()), e.fields
+		return
+	}
 	f.Key, f.Params, f.Detail, f.Fields = e.Key, validParams(e.Params), "", e.fields
 	if e.Err != nil {
 		f.Detail = wire.Valid(e.Err.Error())
@@ -173,13 +188,10 @@ func fromWire(err error) error {
 		return e
 	}
 	f := wire.FaultOf(err)
-	e := &Error{Key: f.Key, Params: f.Params, Err: beneath(err, f), kind: f.Kind, fields: f.Fields}
-	switch f.Kind {
-	case wirev1.Kind_KIND_INVALID, wirev1.Kind_KIND_TOO_LARGE:
-		e.Final = true
-	}
-	if e.Key == "" {
-		e.Key = "host.failed"
+	e := local(f.Kind, "host.failed", beneath(err, f))
+	e.Params, e.fields = f.Params, f.Fields
+	if f.Key != "" {
+		e.Key, e.local = f.Key, false
 	}
 	if len(f.Fields) > 0 {
 		e.Field = f.Fields[0].Name

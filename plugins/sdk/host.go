@@ -70,7 +70,7 @@ func (h *host) Deliver(ctx context.Context, m Message) error {
 	defer cancel()
 	head := messageHead(m)
 	if proto.Size(head) > wire.MaxMessage-wire.ChunkSize {
-		return Permanent("message.head-too-large", nil)
+		return local(wirev1.Kind_KIND_TOO_LARGE, "message.head-too-large", errors.New("the head of the message is too large to send"))
 	}
 	stream, err := h.client.Receive(ctx)
 	if err != nil {
@@ -162,11 +162,11 @@ func sendText(stream receiveStream, part wirev1.Part, text string) error {
 
 func sendFile(stream receiveStream, part wirev1.Part, index uint32, f File) error {
 	if f.Open == nil {
-		return Permanent("message.file-unreadable", fmt.Errorf("%s has no Open", f.Name))
+		return local(wirev1.Kind_KIND_INVALID, "message.file-unreadable", fmt.Errorf("%s has no Open", f.Name))
 	}
 	r, err := f.Open()
 	if err != nil {
-		return Temporary("message.file-unreadable", err)
+		return local(wirev1.Kind_KIND_UNAVAILABLE, "message.file-unreadable", err)
 	}
 	defer r.Close()
 	buf := make([]byte, wire.ChunkSize)
@@ -181,7 +181,7 @@ func sendFile(stream receiveStream, part wirev1.Part, index uint32, f File) erro
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			return nil
 		case err != nil:
-			return Temporary("message.file-unreadable", err)
+			return local(wirev1.Kind_KIND_UNAVAILABLE, "message.file-unreadable", err)
 		}
 	}
 }

@@ -43,18 +43,18 @@ func (s web) Handle(stream httpStream) (err error) {
 	}
 	head := first.GetHead()
 	if head == nil {
-		return toAnswer(Permanent("http.no-head", nil))
+		return toAnswer(local(wirev1.Kind_KIND_INVALID, "http.no-head", errors.New("the request does not begin with its head")))
 	}
 	r, err := request(withActor(stream.Context(), head.GetActor()), head)
 	if err != nil {
-		return toAnswer(Permanent("http.bad-request", err))
+		return toAnswer(local(wirev1.Kind_KIND_INVALID, "http.bad-request", err))
 	}
 	r.Body = &pieces[*wirev1.HTTPRequest]{recv: stream.Recv, bytes: (*wirev1.HTTPRequest).GetBody}
 	w := &responder{stream: stream, header: http.Header{}, bodyless: r.Method == http.MethodHead}
 	w.body = bufio.NewWriterSize(chunkWriter{w}, responseBuffer)
 	defer func() {
 		if v := recover(); v == http.ErrAbortHandler {
-			err = toAnswer(Temporary("http.aborted", http.ErrAbortHandler))
+			err = toAnswer(local(wirev1.Kind_KIND_UNAVAILABLE, "http.aborted", http.ErrAbortHandler))
 		} else if v != nil {
 			panic(v) // the server says and logs it
 		}

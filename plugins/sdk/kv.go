@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"errors"
 	"iter"
 
 	"github.com/karov-crm/karov/plugins/wire"
@@ -93,7 +94,7 @@ func (c kv) Swap(ctx context.Context, writes ...KVWrite) ([]int64, error) {
 	ask := &wirev1.KVPutRequest{}
 	for _, w := range writes {
 		if w.write == nil {
-			return nil, Permanent("kv.no-write", nil)
+			return nil, local(wirev1.Kind_KIND_INVALID, "kv.no-write", errors.New("a KVWrite is made by To, Gone or Always"))
 		}
 		ask.Writes = append(ask.Writes, w.write)
 	}

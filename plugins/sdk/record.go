@@ -2,6 +2,8 @@ package sdk
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"time"
 
@@ -142,7 +144,7 @@ func (c records) Get(ctx context.Context, entity, id string) (Record, error) {
 		return Record{}, err
 	}
 	if len(found) == 0 {
-		return Record{}, NotFound("record.not-found")
+		return Record{}, local(wirev1.Kind_KIND_NOT_FOUND, "record.not-found", fmt.Errorf("there is no %s %s for the caller", entity, id))
 	}
 	return found[0], nil
 }
@@ -226,7 +228,7 @@ func (c records) WriteOnce(ctx context.Context, key string, batch ...Change) ([]
 func (c Change) wire() (*wirev1.Write, error) {
 	values, err := c.values.wire()
 	if err != nil {
-		return nil, &Error{Final: true, Key: "record.value-unfit", Err: err}
+		return nil, local(wirev1.Kind_KIND_INVALID, "record.value-unfit", err)
 	}
 	entity, id := wire.Valid(c.of.Entity), wire.Valid(c.of.ID)
 	switch {
@@ -240,7 +242,7 @@ func (c Change) wire() (*wirev1.Write, error) {
 		act := &wirev1.DeleteRecord{Entity: entity, Id: id, Version: c.version}
 		return &wirev1.Write{Act: &wirev1.Write_Delete{Delete: act}}, nil
 	}
-	return nil, Permanent("record.no-change", nil)
+	return nil, local(wirev1.Kind_KIND_INVALID, "record.no-change", errors.New("a Change is made by Create, Update or Delete"))
 }
 
 func plainRecords(in []*wirev1.Record) []Record {

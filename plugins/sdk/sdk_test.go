@@ -50,6 +50,48 @@ func TestErrorsOnTheWire(t *testing.T) {
 	}
 }
 
+func TestErrorsOfHandlersOnTheWire(t *testing.T) {
+	beneath := errors.New("no answer")
+	ofHost := func(kind wirev1.Kind, key string) error {
+		return fromWire(wire.FaultError(&wirev1.Fault{
+			Kind: kind, Key: key, Params: map[string]string{"a": "b"}, Fields: []*wirev1.Fault_Field{{Name: "plate", Key: "field.required"}},
+		}))
+	}
+	for name, test := range map[string]struct {
+		err    error
+		kind   wirev1.Kind
+		key    string
+		detail string
+		field  string
+	}{
+		"a surprise":          {beneath, wirev1.Kind_KIND_INTERNAL, "", "no answer", ""},
+		"a refusal":           {fmt.Errorf("x: %w", Refuse("order.expired", "a", "b")), wirev1.Kind_KIND_INVALID, "order.expired", "", ""},
+		"not for this one":    {Forbid("order.kept"), wirev1.Kind_KIND_FORBIDDEN, "order.kept", "", ""},
+		"a wrong field":       {Invalid("plate", "order.plate"), wirev1.Kind_KIND_INVALID, "order.plate", "", "plate"},
+		"not now":             {Temporary("mail.busy", beneath), wirev1.Kind_KIND_UNAVAILABLE, "mail.busy", "no answer", ""},
+		"too late":            {context.DeadlineExceeded, wirev1.Kind_KIND_UNAVAILABLE, "", "context deadline exceeded", ""},
+		"gone":                {NotFound("order.gone"), wirev1.Kind_KIND_NOT_FOUND, "order.gone", "", ""},
+		"changed":             {Conflict("order.changed"), wirev1.Kind_KIND_CONFLICT, "order.changed", "", ""},
+		"of the host":         {ofHost(wirev1.Kind_KIND_FORBIDDEN, "plugin.not-granted"), wirev1.Kind_KIND_FORBIDDEN, "plugin.not-granted", "Karov said forbidden", "plate"},
+		"of the host, no key": {ofHost(wirev1.Kind_KIND_TOO_MANY, ""), wirev1.Kind_KIND_TOO_MANY, "", "host.failed map[a:b]", "plate"},
+		"of this package":     {local(wirev1.Kind_KIND_FORBIDDEN, "egress.none", beneath), wirev1.Kind_KIND_FORBIDDEN, "", "egress.none: no answer", ""},
+	} {
+		f := wire.FaultOf(toAnswer(test.err))
+		if f.Kind != test.kind || f.Key != test.key || !strings.Contains(f.Detail, test.detail) || test.detail == "" && f.Detail != "" {
+			t.Errorf("%s: came over as %v", name, f)
+		}
+		if got := append(f.Fields, &wirev1.Fault_Field{})[0].Name; got != test.field {
+			t.Errorf("%s: the field is %q", name, got)
+		}
+	}
+	if toAnswer(nil) != nil {
+		t.Error("no error became an error")
+	}
+	if err := ofHost(wirev1.Kind_KIND_TOO_MANY, "plugin.too-many-calls"); !IsTooMany(err) || IsPermanent(err) || IsConflict(err) || IsForbidden(err) {
+		t.Errorf("too many: %v", err)
+	}
+}
+
 func TestErrorsOfTheHost(t *testing.T) {
 	for code, permanent := range map[codes.Code]bool{
 		codes.InvalidArgument: true, codes.OutOfRange: true, codes.Unavailable: false, codes.Internal: false,

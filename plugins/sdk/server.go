@@ -153,7 +153,7 @@ func (s *server) begin() (done func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
-		return nil, toWire(Temporary("plugin.stopping", nil))
+		return nil, toAnswer(local(wirev1.Kind_KIND_UNAVAILABLE, "plugin.stopping", errors.New("the plugin is stopping")))
 	}
 	s.calls.Add(1)
 	return s.calls.Done, nil
@@ -176,7 +176,7 @@ func (s *server) Configure(ctx context.Context, r *wirev1.ConfigureRequest) (*wi
 	s.configuring.Lock()
 	defer s.configuring.Unlock()
 	if !s.endRun(ctx) {
-		return nil, toWire(Temporary("plugin.busy", errors.New("the plugin does not let go of its old configuration")))
+		return nil, toAnswer(local(wirev1.Kind_KIND_UNAVAILABLE, "plugin.busy", errors.New("the plugin does not let go of its old configuration")))
 	}
 	if s.plugin.Configure != nil {
 		if err := s.plugin.Configure(ctx, Config(r.GetValues())); err != nil {
