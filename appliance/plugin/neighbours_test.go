@@ -25,6 +25,15 @@ func beside(t *testing.T, how string) string {
 	return home
 }
 
+// declare adds to the manifest of a rogue.
+func declare(t *testing.T, home, how, what string) {
+	t.Helper()
+	file := filepath.Join(home, how+"-1.0.0", "plugin.yaml")
+	if err := os.WriteFile(file, []byte(readFile(t, file)+what+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // statusOf gives the status of one of several rogues.
 func statusOf(t *testing.T, w *plugintest.World, how string) plugin.Status {
 	t.Helper()
@@ -96,7 +105,9 @@ func TestAFloodOfPrintedLinesIsBounded(t *testing.T) {
 }
 
 func TestAnAnswerOfAHundredMegabytes(t *testing.T) {
-	w := plugintest.Start(t, rogue(t, "sender"), plugintest.NewOffice(nil))
+	home := rogue(t, "sender")
+	declare(t, home, "sender", "permissions: {memory: 1GB}") // with less it does not live to answer
+	w := plugintest.Start(t, home, plugintest.NewOffice(nil))
 	now := w.Up(t, 0)
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

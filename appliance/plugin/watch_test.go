@@ -138,10 +138,7 @@ func TestWhatIsDeclaredMustBeServed(t *testing.T) {
 		"data: 2":                         "karov.plugin.v1.Migration",
 	} {
 		home := rogue(t, "sender")
-		file := filepath.Join(home, "sender-1.0.0", "plugin.yaml")
-		if err := os.WriteFile(file, []byte(readFile(t, file)+what+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		declare(t, home, "sender", what)
 		w := plugintest.Start(t, home, plugintest.NewOffice(nil))
 		plugintest.Wait(t, "it is refused", func() bool { return w.Status().LastError != nil })
 		if f := w.Status().LastError; f.Key != "plugin.service-not-served" || f.Params["service"] != want {
