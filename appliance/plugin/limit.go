@@ -27,14 +27,12 @@ const (
 	maxToldKinds    = 1000
 )
 
-// limit bounds what one plugin asks of Karov, and counts it. It outlives the plugin's process, so that nobody gets a
+// limit bounds what one plugin asks of Karov. It outlives the plugin's process, so that nobody gets a
 // full bucket by falling.
 type limit struct {
 	calls  *rate.Limiter
 	audits *rate.Limiter
 	atOnce atomic.Int64
-	served atomic.Uint64
-	denied atomic.Uint64
 	now    func() time.Time
 
 	mu   sync.Mutex
@@ -48,17 +46,12 @@ func newLimit(now func() time.Time) *limit {
 	}
 }
 
-// meters gives how many calls were let through and how many refused since Karov started.
-func (l *limit) meters() (served, denied uint64) { return l.served.Load(), l.denied.Load() }
-
 // enter lets a call in unless there are too many; leave is called at its end.
 func (l *limit) enter() (leave func(), ok bool) {
 	if l.atOnce.Add(1) > callsAtOnce || !l.calls.AllowN(l.now(), 1) {
 		l.atOnce.Add(-1)
-		l.denied.Add(1)
 		return nil, false
 	}
-	l.served.Add(1)
 	return func() { l.atOnce.Add(-1) }, true
 }
 
@@ -97,7 +90,27 @@ func (s *session) limitStream(srv any, stream grpc.ServerStream, _ *grpc.StreamS
 		return s.tooMany(stream.Context())
 	}
 	defer leave()
-	return next(srv, stream)
+	return next(srv, sizedStream{stream, s})
+}
+
+// sizedStream tells of a message over the limit of the line within a stream.
+type sizedStream struct {
+	grpc.ServerStream
+	s *session
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (w sizedStream) RecvMsg(m any) error {
+	err := w.ServerStream.RecvMsg(m)
+	w.s.sized(w.Context(), err)
+	return err
+}
+
+// sized tells of an error by which gRPC refused a message for its size.
+func (s *session) sized(ctx context.Context, err error) {
+	if err != nil && status.Code(err) == codes.ResourceExhausted && strings.Contains(status.Convert(err).Message(), "larger than max") {
+		(&callbacks{s: s}).refused(ctx, refusedSize, nil)
+	}
 }
 
 func (s *session) tooMany(ctx context.Context) error {
@@ -106,7 +119,7 @@ func (s *session) tooMany(ctx context.Context) error {
 	return wire.FaultError(toWire(fault.New(fault.TooMany, "plugin.too-many-calls")))
 }
 
-// oversized tells of messages over the limit of the line, which gRPC refuses before anybody else sees them.
+// oversized tells of single calls over the limit of the line, which gRPC refuses before anybody else sees them.
 type oversized struct{ s *session }
 
 // TagRPC implements stats.Handler.
@@ -114,12 +127,8 @@ func (oversized) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Contex
 
 // HandleRPC implements stats.Handler.
 func (o oversized) HandleRPC(ctx context.Context, of stats.RPCStats) {
-	end, ok := of.(*stats.End)
-	if !ok || end.Error == nil || status.Code(end.Error) != codes.ResourceExhausted {
-		return
-	}
-	if strings.Contains(status.Convert(end.Error).Message(), "larger than max") {
-		(&callbacks{s: o.s}).refused(ctx, refusedSize, nil)
+	if end, ok := of.(*stats.End); ok {
+		o.s.sized(ctx, end.Error)
 	}
 }
 

@@ -276,4 +276,3 @@ func (b *bench) lastFact() journal.Fact {
 	b.must(err)
 	return facts[0]
 }
-

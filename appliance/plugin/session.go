@@ -135,12 +135,7 @@ func (s *session) serve(values map[string]string) error {
 	if err != nil {
 		return fmt.Errorf("listen for the plugin: %w", err)
 	}
-	opts := append(wire.ServerOptions(s.token, s.peer),
-		grpc.MaxConcurrentStreams(32), grpc.WaitForHandlers(true), grpc.StatsHandler(oversized{s}),
-		grpc.ChainUnaryInterceptor(s.p.meter.servedUnary, guardUnary, s.limitUnary),
-		grpc.ChainStreamInterceptor(s.p.meter.servedStream, guardStream, s.limitStream))
-	s.server = grpc.NewServer(append([]grpc.ServerOption{grpc.ChainUnaryInterceptor(s.noteToken), grpc.ChainStreamInterceptor(s.noteTokenStream)}, opts...)...)
-	registerServices(s.server, &callbacks{s: s})
+	s.server = s.newServer()
 	if over := s.overStorage(); over != nil { // what it left behind last time
 		return errors.Join(over, l.Close())
 	}
@@ -149,6 +144,17 @@ func (s *session) serve(values map[string]string) error {
 	}
 	go func() { _ = s.server.Serve(lookedAt{l, s}) }() // ends with close
 	return nil
+}
+
+// newServer serves the plugin's callbacks: to its process only, no more at once and in a second than it may have.
+func (s *session) newServer() *grpc.Server {
+	opts := append(wire.ServerOptions(s.token, s.peer),
+		grpc.MaxConcurrentStreams(32), grpc.WaitForHandlers(true), grpc.StatsHandler(oversized{s}),
+		grpc.ChainUnaryInterceptor(s.p.meter.servedUnary, guardUnary, s.limitUnary),
+		grpc.ChainStreamInterceptor(s.p.meter.servedStream, guardStream, s.limitStream))
+	server := grpc.NewServer(append([]grpc.ServerOption{grpc.ChainUnaryInterceptor(s.noteToken), grpc.ChainStreamInterceptor(s.noteTokenStream)}, opts...)...)
+	registerServices(server, &callbacks{s: s})
+	return server
 }
 
 // connect starts the process and does the handshake. Everything go-plugin waits for in it ends with the process, and
