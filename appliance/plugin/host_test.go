@@ -32,6 +32,10 @@ func TestMain(m *testing.M) {
 		actAsHost(home)
 		return
 	}
+	if home := os.Getenv(installVariable); home != "" {
+		actAsInstaller(home)
+		return
+	}
 	os.Exit(m.Run())
 }
 

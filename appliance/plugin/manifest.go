@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/karov-crm/karov/appliance/fault"
+	"github.com/karov-crm/karov/appliance/plugin/pack"
 	"github.com/karov-crm/karov/appliance/schema"
 	"github.com/karov-crm/karov/plugins/wire"
 	"gopkg.in/yaml.v3"
@@ -86,7 +87,7 @@ func ReadManifest(dir string) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.dir = dir
+	m.dir, m.programSum = dir, pack.ProgramSum(dir, m.Binary, Arch())
 	if m.sentences, err = readSentences(filepath.Join(dir, "locale")); err != nil {
 		return nil, err
 	}

@@ -34,13 +34,13 @@ func Build(dir string, w io.Writer, key *Signer, describe Describe) (*Manifest, 
 		return nil, err
 	}
 	m.ID, m.Version, m.API, m.Permissions = d.ID, d.Version, d.API, d.Permissions
-	if m.Arch, err = archOf(contents, m.Files, d.Binary); err != nil {
+	if m.Arch, err = archOf(contents, m.Files, d); err != nil {
 		return nil, err
 	}
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	if _, err := m.programs(d.Binary); err != nil {
+	if _, err := m.programs(d); err != nil {
 		return nil, err
 	}
 	if c := key.Certificate; !c.Covers(m.ID) {
@@ -184,7 +184,11 @@ func secretInside(content []byte) bool {
 }
 
 // archOf finds for which processors the package is: those of bin/, or that of the one program.
-func archOf(contents map[string][]byte, files []File, binary string) ([]string, error) {
+func archOf(contents map[string][]byte, files []File, d Description) ([]string, error) {
+	if d.Script {
+		return []string{AnyArch}, nil
+	}
+	binary := d.Binary
 	if program, ok := contents[binary]; ok {
 		arch, err := programArch(program, binary)
 		return []string{arch}, err

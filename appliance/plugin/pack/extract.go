@@ -19,7 +19,7 @@ import (
 // Each file is held against what was signed once more. Everything is on the disk when it returns; what it made before
 // an error is the caller's to remove.
 func (p *Package) Extract(to, arch string) error {
-	programs, err := p.Manifest.programs(p.binary)
+	programs, err := p.Manifest.programs(p.described)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (p *Package) Extract(to, arch string) error {
 		name := f.Path
 		switch {
 		case name == program:
-			name = p.binary
+			name = p.described.Binary
 		case isProgram(programs, name):
 			continue // for another processor
 		}
@@ -153,13 +153,32 @@ func Sound(dir, hash string, describe Describe) (*Package, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.binary = d.Binary
+	p.described = d
 	return p, p.checkInstalled(dir)
+}
+
+// ProgramSum gives the SHA-256 of the program that a package brought into a folder, "" for a folder that no package
+// brought. It believes what lies there: Sound is what proves it.
+func ProgramSum(dir, binary, arch string) string {
+	raw, err := os.ReadFile(filepath.Join(dir, ManifestName))
+	if err != nil {
+		return ""
+	}
+	var m Manifest
+	if err := decodeStrictly(raw, &m); err != nil {
+		return ""
+	}
+	for _, path := range []string{programPath(arch, binary), programPath(AnyArch, binary), binary} {
+		if i := slices.IndexFunc(m.Files, func(f File) bool { return f.Path == path }); i >= 0 {
+			return m.Files[i].SHA256
+		}
+	}
+	return ""
 }
 
 // checkInstalled holds the files of a folder against the manifest.
 func (p *Package) checkInstalled(dir string) error {
-	programs, err := p.Manifest.programs(p.binary)
+	programs, err := p.Manifest.programs(p.described)
 	if err != nil {
 		return err
 	}
@@ -186,7 +205,7 @@ func (p *Package) checkInstalled(dir string) error {
 		if err != nil {
 			return err
 		}
-		if name == p.binary {
+		if name == p.described.Binary {
 			seen = slices.ContainsFunc(p.Manifest.Files, func(f File) bool { return isProgram(programs, f.Path) && f.SHA256 == sum })
 			return nil
 		}

@@ -80,6 +80,7 @@ type Manifest struct {
 type Description struct {
 	ID, Version, API string
 	Binary           string // its program: <Binary>, or bin/<os>-<arch>/<Binary> for each processor
+	Script           bool   // Binary is a text for an interpreter
 	Permissions      Permissions
 }
 
@@ -101,10 +102,10 @@ type Package struct {
 	Root        Root
 	Hash        string // SHA-256 of MANIFEST.json in hex: the package's identity
 
-	binary  string
-	entries []entry
-	from    io.ReaderAt
-	seal    map[string][]byte // MANIFEST.json, SIGNATURE, CERTIFICATE
+	described Description
+	entries   []entry
+	from      io.ReaderAt
+	seal      map[string][]byte // MANIFEST.json, SIGNATURE, CERTIFICATE
 }
 
 func refuse(key string, args ...any) *fault.Error { return fault.New(fault.Invalid, key, args...) }
@@ -167,6 +168,19 @@ func (p *Package) entry(name string) *entry {
 		return nil
 	}
 	return &p.entries[i]
+}
+
+// File gives the contents of one file of a verified package.
+func (p *Package) File(path string) ([]byte, error) {
+	i := slices.IndexFunc(p.Manifest.Files, func(f File) bool { return f.Path == path })
+	if i < 0 {
+		return nil, refuse("pack.file-missing", "file", cut(path))
+	}
+	var b bytes.Buffer
+	if err := p.copyFile(&b, p.Manifest.Files[i]); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 // checkSigner proves the chain: a trusted root, its certificate, its signature under the manifest.
@@ -328,8 +342,8 @@ func (p *Package) checkContents(describe Describe) error {
 	if d.ID != m.ID || d.Version != m.Version || d.API != m.API || !d.Permissions.equal(m.Permissions) {
 		return refuse("pack.disagrees", "id", m.ID)
 	}
-	p.binary = d.Binary
-	_, err = p.Manifest.programs(d.Binary)
+	p.described = d
+	_, err = p.Manifest.programs(d)
 	return err
 }
 
@@ -347,12 +361,12 @@ func (p *Package) copyFile(w io.Writer, f File) error {
 }
 
 // programs gives the path of the program by architecture: one beside plugin.yaml, or one for each listed processor.
-func (m *Manifest) programs(binary string) (map[string]string, error) {
+func (m *Manifest) programs(d Description) (map[string]string, error) {
 	out := map[string]string{}
 	for _, f := range m.Files {
-		if f.Path == binary {
-			if f.Mode != 0o755 {
-				return nil, refuse("pack.program-missing", "file", cut(binary))
+		if f.Path == d.Binary {
+			if f.Mode != 0o755 && !d.Script {
+				return nil, refuse("pack.program-missing", "file", cut(d.Binary))
 			}
 			for _, arch := range m.Arch {
 				out[arch] = f.Path
@@ -361,7 +375,7 @@ func (m *Manifest) programs(binary string) (map[string]string, error) {
 		}
 	}
 	for _, arch := range m.Arch {
-		path := programPath(arch, binary)
+		path := programPath(arch, d.Binary)
 		if !slices.ContainsFunc(m.Files, func(f File) bool { return f.Path == path && f.Mode == 0o755 }) {
 			return nil, refuse("pack.program-missing", "file", cut(path))
 		}

@@ -202,8 +202,11 @@ func TestABinaryForEachProcessor(t *testing.T) {
 	t.Cleanup(func() { must(t, Remove(to)) })
 	got, err := os.ReadFile(filepath.Join(to, "triangle"))
 	must(t, err)
-	if string(got) != elf(183) {
+	if string(got) != elf(183) || ProgramSum(to, "triangle", "linux/arm64") != sumHex(got) {
 		t.Error("the program is for another processor")
+	}
+	if ProgramSum(w.dir, "triangle", "linux/arm64") != "" {
+		t.Error("a folder that no package brought has a sum")
 	}
 	if _, err := os.Stat(filepath.Join(to, "bin")); err == nil {
 		t.Error("the other program was unpacked too")
@@ -217,6 +220,31 @@ func TestABinaryForEachProcessor(t *testing.T) {
 	_, err = Build(w.dir, &bytes.Buffer{}, w.signer, testDescription)
 	if fault.Of(err).Key != "pack.program-arch" {
 		t.Errorf("a program in the folder of another processor: %v", err)
+	}
+}
+
+func TestAScriptForAnInterpreter(t *testing.T) {
+	w := newWorld(t)
+	w.write("plugin.yaml", strings.Replace(yamlOf("com.acme.triangle", "1.0.0"), `"Script":false`, `"Script":true`, 1), 0o644)
+	w.write("triangle", "import karov\n", 0o644)
+	p, err := w.verify(w.build())
+	must(t, err)
+	if !slices.Equal(p.Manifest.Arch, []string{AnyArch}) {
+		t.Errorf("it is for %v", p.Manifest.Arch)
+	}
+}
+
+func TestVersionsInOrder(t *testing.T) {
+	order := []string{"0.9.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0", "1.0.1", "1.2.0", "1.10.0", "2.0.0"}
+	for i, a := range order {
+		for j, b := range order {
+			if got := Newer(a, b); got != (i > j) {
+				t.Errorf("%s is newer than %s: %v", a, b, got)
+			}
+		}
+	}
+	if Newer("1.0.0+b", "1.0.0+a") || Newer("1.0.0+b", "1.0.0") {
+		t.Error("a build is taken for a version")
 	}
 }
 
