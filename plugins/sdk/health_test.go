@@ -119,6 +119,7 @@ func TestStartIsStartedAgainUntilItIsDone(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if starts != 3 || configured != 1 || !slices.Equal(ch.seen(), []string{"configure 1", "run"}) {
 			t.Errorf("Start ran %d times, Configure %d times, the channel: %v", starts, configured, ch.seen())
 		}
@@ -127,6 +128,7 @@ func TestStartIsStartedAgainUntilItIsDone(t *testing.T) {
 			t.Errorf("the channel's refusal is %v", err)
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if starts != 3 || configured != 2 {
 			t.Errorf("after a refusal Start ran %d times, Configure %d times", starts, configured)
 		}

@@ -85,14 +85,16 @@ func (s socket) dial(t testing.TB, name string, more ...grpc.DialOption) *grpc.C
 	return conn
 }
 
-// newKarov serves the plugin and the host to each other.
-func newKarov(t testing.TB, p Plugin) *karov {
-	t.Helper()
-	k := &karov{
+func newOffice() *karov {
+	return &karov{
 		answers: map[string]*wirev1.WriteResponse{}, jobs: map[string]*wirev1.EnqueueRequest{}, keys: map[string]*wirev1.KVEntry{},
 		files: map[string][]byte{}, hidden: map[string][]byte{},
 	}
-	at := newSocket(t)
+}
+
+// serve serves the host.
+func (k *karov) serve(t testing.TB, at socket) {
+	t.Helper()
 	at.serve(t, "host", func(g *grpc.Server) {
 		wirev1.RegisterHostServer(g, k)
 		wirev1.RegisterRecordsServer(g, k)
@@ -101,6 +103,13 @@ func newKarov(t testing.TB, p Plugin) *karov {
 		wirev1.RegisterSecretsServer(g, vault{karov: k})
 		wirev1.RegisterOfficeServer(g, desk{karov: k})
 	}, grpc.ChainUnaryInterceptor(k.unary), grpc.ChainStreamInterceptor(k.stream))
+}
+
+// newKarov serves the plugin and the host to each other.
+func newKarov(t testing.TB, p Plugin) *karov {
+	t.Helper()
+	k, at := newOffice(), newSocket(t)
+	k.serve(t, at)
 	conn := at.dial(t, "host", clientOptions()...)
 	logs := newLogQueue(wirev1.NewHostClient(conn))
 	k.server = newServer(t.Context(), p, newHost(conn, newLogger(logs), k.out), logs)

@@ -122,6 +122,13 @@ func TestConfigIsNeverPrinted(t *testing.T) {
 	}
 }
 
+func TestConfigIsRead(t *testing.T) {
+	c := Config{"port": "993", "tls": "yes", "old": "no", "host": "mail.example"}
+	if c.Int("port") != 993 || c.Int("host") != 0 || c.Int("none") != 0 || !c.Yes("tls") || c.Yes("old") || c.Yes("none") {
+		t.Error("a setting is not what it was")
+	}
+}
+
 // recorder is a channel that writes down what happens to it.
 type recorder struct {
 	mu     sync.Mutex
