@@ -109,6 +109,7 @@ func TestCallsByAPluginAreCounted(t *testing.T) {
 	for _, finding := range findings(t, w) {
 		want[strings.Fields(finding)[0]]++
 	}
+	delete(want, "ResourceExhausted") // said by gRPC, which let it come to nobody
 	n := w.Status().Numbers
 	if n.CallsFrom < 15 || n.CallsFromFailed < 12 || n.CallsFromFailed >= n.CallsFrom {
 		t.Errorf("%+v", n)

@@ -70,7 +70,7 @@ func TestADisabledPluginStaysSo(t *testing.T) {
 	a.Stop()
 	a.Start()
 	runningPlugin(a, 0)
-	found := a.Karov("", "audit", "search", "--json")
+	found := a.Karov("", "audit", "list", "--json")
 	for _, fact := range []string{"plugin.disabled", "plugin.enabled"} {
 		if n := strings.Count(found, `"`+fact+`"`); n != 1 {
 			t.Errorf("the audit tells %d times of %s", n, fact)
@@ -82,7 +82,7 @@ func TestADisabledPluginStaysSo(t *testing.T) {
 func TestFollowAPluginsLog(t *testing.T) {
 	a := appliancetest.Start(t)
 	pid := runningPlugin(a, 0)
-	if out, err := a.Try("", "plugin", "logs", "nobody"); err == nil || !strings.Contains(out, "There is no plugin nobody") {
+	if out, err := a.Try("", "plugin", "logs", "nobody"); err == nil || !strings.Contains(out, "karov plugin list shows those") {
 		t.Errorf("%v: %s", err, out)
 	}
 	if out, err := a.Try("", "plugin", "logs", mailPlugin, "--level", "loud"); exitCode(err) != 2 {
