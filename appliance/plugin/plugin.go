@@ -7,11 +7,13 @@
 // It promises that a plugin can neither stop nor hold up the daemon: every call has a deadline, a process that hangs
 // is found and killed, one that falls is started again with growing pauses, and no plugin outlives the daemon, however
 // the daemon ends. A message is acknowledged to a plugin only after its files and its record are durable. A caller is
-// known by its connection (process id, user, a token made for this start), never by what it says about itself.
+// known by its connection (process id, user, a token made for this start), never by what it says about itself. It is
+// locked in before its first instruction (confine), reaches the network by one proxy (egress), and is ended when it goes
+// over what it may use of disk, memory and threads.
 //
 // It uses go-plugin for the handshake and the connection only. go-plugin's Ping and Kill have no deadline and are never
 // called; its broker and its own TLS stay unused. It will not keep settings or messages: main gives it Settings and an
-// Inbox. It will not confine a plugin yet.
+// Inbox.
 package plugin
 
 import (
