@@ -1,7 +1,7 @@
 // Package contact holds people and companies, and the identities by which they are known in every channel.
 //
 // It owns the entities contact and tag, the buckets contact.identities (kind and handle to contact), contact.imports
-// (what an import brought already), contact.tombstones and contact.forgotten (who asked to be forgotten, and keyed hashes
+// (what an import brought already, where no identity stands beside it), contact.tombstones and contact.forgotten (who asked to be forgotten, and keyed hashes
 // of the identities), contact.leaving (files that a forgotten person left), the job contact.forget, and the facts
 // contact.created, contact.changed, contact.deleted and contact.restored, which record writes, and contact.forgotten.
 //
@@ -14,10 +14,8 @@
 package contact
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"net/mail"
 	"slices"
@@ -266,13 +264,6 @@ func unseen(s string) bool {
 	}) == ""
 }
 
-// identity is what contact.identities says of a pair of handle and contact.
-type identity struct {
-	Source    string    `json:"source"`    // actor who brought it
-	Certainty int       `json:"certainty"` // percent
-	Since     time.Time `json:"since"`
-}
-
 // identities lists the compared forms of a contact's phones, e-mails and other handles, as kind NUL handle.
 func (r *Room) identities(rec record.Record) map[string]bool {
 	found := map[string]bool{}
@@ -316,10 +307,7 @@ func (r *Room) written(ctx context.Context, tx store.Tx, before, after record.Re
 			continue
 		}
 		if raw == nil {
-			var err error
-			if raw, err = json.Marshal(identity{Source: access.ActorFrom(ctx).ID, Certainty: 100, Since: after.UpdatedAt()}); err != nil {
-				return err
-			}
+			raw = identity{source: access.ActorFrom(ctx).ID, certainty: 100, since: after.UpdatedAt()}.encode()
 		}
 		bucket.Put(append([]byte(pair+"\x00"), id[:]...), raw)
 	}
@@ -428,9 +416,14 @@ func (r *Room) all(tx store.Tx, kind, handle string) (ids []ID) {
 	if handle == "" {
 		return nil
 	}
-	prefix := []byte(kind + "\x00" + handle + "\x00")
+	return allOf(tx, kind+"\x00"+handle)
+}
+
+// allOf is all for a kind, a NUL and a handle.
+func allOf(tx store.Tx, pair string) (ids []ID) {
+	prefix := append(append(make([]byte, 0, len(pair)+1), pair...), 0)
 	for key := range tx.Bucket(identitiesBucket).Scan(prefix, store.PrefixEnd(prefix), false) {
-		if rest := bytes.TrimPrefix(key, prefix); len(rest) == 16 {
+		if rest := key[len(prefix):]; len(rest) == len(ID{}) {
 			ids = append(ids, ID(rest))
 		}
 	}

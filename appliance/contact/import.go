@@ -86,14 +86,15 @@ func (r *Room) takeAll(ctx context.Context, tx store.Tx, drafts []Draft) ([]Outc
 var errDry = fault.New(fault.Conflict, "import.dry")
 
 func (r *Room) take(ctx context.Context, tx store.Tx, d Draft) (Outcome, error) {
-	imports := tx.Bucket(importsBucket)
-	if d.Key != "" && imports.Get([]byte(d.Key)) != nil {
+	pairs := r.pairsOf(d)
+	at := rowOf(d.Key, pairs)
+	if at.known(tx) {
 		return Unchanged, nil
 	}
 	if d.Name == "" && len(d.Phones) == 0 && len(d.Emails) == 0 {
 		return Unchanged, fault.InvalidField("name", "contact.nameless")
 	}
-	id, err := r.same(tx, d)
+	id, err := r.same(tx, d, pairs)
 	if err != nil {
 		return Unchanged, err
 	}
@@ -120,10 +121,24 @@ func (r *Room) take(ctx context.Context, tx store.Tx, d Draft) (Outcome, error) 
 			outcome = Unchanged
 		}
 	}
-	if d.Key != "" {
-		imports.Put([]byte(d.Key), id[:])
-	}
+	at.put(tx, id)
 	return outcome, nil
+}
+
+// pairsOf are the identities of a draft as kind NUL handle, addresses first: they say more than a phone.
+func (r *Room) pairsOf(d Draft) []string {
+	pairs := make([]string, 0, len(d.Emails)+len(d.Phones))
+	for _, typed := range d.Emails {
+		if handle := r.handle(Email, typed); handle != "" {
+			pairs = append(pairs, Email+"\x00"+handle)
+		}
+	}
+	for _, typed := range d.Phones {
+		if handle := r.handle(Phone, typed); handle != "" {
+			pairs = append(pairs, Phone+"\x00"+handle)
+		}
+	}
+	return pairs
 }
 
 func (d Draft) values() record.Values {
@@ -149,28 +164,23 @@ func (d Draft) values() record.Values {
 
 // same finds the contact that a draft describes: by the other system's id, or by an identity together with the name.
 // An identity alone is not enough, since a family shares a phone, but where one of the two has no name yet.
-func (r *Room) same(tx store.Tx, d Draft) (ID, error) {
+func (r *Room) same(tx store.Tx, d Draft, pairs []string) (ID, error) {
 	if d.ExternalID != "" {
 		for rec := range r.book.With(tx, "contact", "external_id", d.ExternalID) {
 			return rec.ID, nil
 		}
 	}
-	for _, known := range []struct {
-		kind    string
-		handles []string
-	}{{Email, d.Emails}, {Phone, d.Phones}} { // an address says more than a phone
-		for _, handle := range known.handles {
-			for _, id := range r.all(tx, known.kind, r.handle(known.kind, handle)) {
-				rec, err := r.book.Raw(tx, "contact", id)
-				if err != nil {
-					return ID{}, err
-				}
-				if d.ExternalID != "" && rec.Text("external_id") != "" {
-					continue // another row of the same other system
-				}
-				if d.Name == "" || !rec.Has("name") || alike(rec.Text("name"), d.Name) {
-					return id, nil
-				}
+	for _, pair := range pairs {
+		for _, id := range allOf(tx, pair) {
+			rec, err := r.book.Raw(tx, "contact", id)
+			if err != nil {
+				return ID{}, err
+			}
+			if d.ExternalID != "" && rec.Text("external_id") != "" {
+				continue // another row of the same other system
+			}
+			if d.Name == "" || !rec.Has("name") || alike(rec.Text("name"), d.Name) {
+				return id, nil
 			}
 		}
 	}

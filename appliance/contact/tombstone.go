@@ -165,25 +165,35 @@ const importStep = 20_000
 // forgetImports takes a contact's rows out of what imports brought, and marks them, so that the same file does not
 // bring the person back.
 func (r *Room) forgetImports(ctx context.Context, id ID) error {
+	for _, bucket := range []string{importsBucket, identitiesBucket} {
+		if err := r.forgetRows(ctx, bucket, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetRows is forgetImports for the rows in one bucket.
+func (r *Room) forgetRows(ctx context.Context, bucket string, id ID) error {
 	for from := []byte(nil); ; {
 		var keys [][]byte
 		var next []byte
 		err := r.book.View(ctx, func(tx store.Tx) error {
 			n := 0
 			keys, next = nil, nil
-			for key, raw := range tx.Bucket(importsBucket).Scan(from, nil, false) {
+			for key, raw := range tx.Bucket(bucket).Scan(from, nil, false) {
 				if n++; n > importStep {
 					next = bytes.Clone(key)
 					break
 				}
-				if bytes.Equal(raw, id[:]) {
+				if bytes.Equal(raw, id[:]) && rowKey(bucket, key) != "" {
 					keys = append(keys, bytes.Clone(key))
 				}
 			}
 			return nil
 		})
 		if err == nil && len(keys) > 0 {
-			err = r.book.Update(ctx, func(tx store.Tx) error { return markRows(tx, id, keys) })
+			err = r.book.Update(ctx, func(tx store.Tx) error { return markRows(tx, bucket, id, keys) })
 		}
 		if err != nil || next == nil {
 			return err
@@ -192,15 +202,15 @@ func (r *Room) forgetImports(ctx context.Context, id ID) error {
 	}
 }
 
-func markRows(tx store.Tx, id ID, keys [][]byte) error {
+func markRows(tx store.Tx, bucket string, id ID, keys [][]byte) error {
 	s, err := tombstone(tx, id)
 	if err != nil {
 		return err
 	}
 	var marks []string
 	for _, key := range keys {
-		tx.Bucket(importsBucket).Delete(key)
-		marks = append(marks, hexMark(mark(tx, "row", string(key))))
+		tx.Bucket(bucket).Delete(key)
+		marks = append(marks, hexMark(mark(tx, "row", rowKey(bucket, key))))
 	}
 	return s.put(tx, marks)
 }

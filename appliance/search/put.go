@@ -83,9 +83,10 @@ type writer struct {
 	records, stamps, sounds store.Bucket
 	lists
 
-	// Of PutAll: what is to be written, and the docs whose it is.
+	// Of Bulk: what is to be written, and the docs whose it is.
 	bulk    map[string]*[]uint64
 	pending map[string]bool
+	given   map[uint64]uint64 // by its second, the last stamp that was given and may not be written yet
 
 	second, last uint64 // the stamp that was given last
 }
@@ -96,19 +97,6 @@ func writerOf(tx store.Tx) *writer {
 
 // Put makes a record findable as doc says, and no longer as it was before. Nothing is written when nothing changed.
 func Put(tx store.Tx, doc Doc) error { return writerOf(tx).put(doc) }
-
-// PutAll is Put for many records: it costs less for each, the more there are. Nothing is found by halves: it is written
-// when PutAll returns, not before.
-func PutAll(tx store.Tx, docs []Doc) error {
-	w := writerOf(tx)
-	w.pending, w.bulk = make(map[string]bool, len(docs)), map[string]*[]uint64{}
-	for _, doc := range docs {
-		if err := w.put(doc); err != nil {
-			return err
-		}
-	}
-	return w.flush()
-}
 
 // Delete makes a record unfindable.
 func Delete(tx store.Tx, entity string, id [16]byte) error {
@@ -151,15 +139,15 @@ func (w *writer) before(key []byte) (s state, err error) {
 
 func (w *writer) put(doc Doc) error {
 	key := docKey(doc.Entity, doc.ID)
-	if w.pending[string(key)] {
-		if err := w.flush(); err != nil {
-			return err
-		}
-	}
 	was, err := w.before(key)
 	if err != nil {
 		return err
 	}
+	return w.change(key, was, doc)
+}
+
+// change writes a record that stood so.
+func (w *writer) change(key []byte, was state, doc Doc) error {
 	is := state{stamp: was.stamp, raw: encode(doc)}
 	if err := is.doc.decode(is.raw); err != nil {
 		return err
@@ -179,9 +167,6 @@ func (w *writer) put(doc Doc) error {
 		w.stamps.Put(key, appendStamp(nil, is.stamp))
 	}
 	w.records.Put(appendStamp(nil, is.stamp), is.raw)
-	if w.pending != nil {
-		w.pending[string(key)] = true
-	}
 	return nil
 }
 
@@ -199,12 +184,19 @@ func (w *writer) newStamp(at uint64) uint64 {
 	return w.last
 }
 
+// giveStamp is newStamp for records that are written later.
+func (w *writer) giveStamp(at uint64) uint64 {
+	stamp := w.newStamp(at)
+	w.given[stamp>>perSecond] = stamp
+	return stamp
+}
+
 func (w *writer) freeStamp(at uint64) uint64 {
 	for step := uint64(1); ; step *= 2 {
 		first := at<<perSecond + 1
-		last := uint64(0)
+		last := w.given[at]
 		for key := range w.records.Scan(appendStamp(nil, first), appendStamp(nil, (at+1)<<perSecond), true) {
-			last = stampOf(key)
+			last = max(last, stampOf(key))
 			break
 		}
 		if last == 0 {

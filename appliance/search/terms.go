@@ -52,6 +52,12 @@ func (t *terms) sorted() [][]byte {
 // written before.
 func termsOf(d *stored) [][]byte {
 	t := &terms{arena: make([]byte, 0, 512), ends: make([]int, 0, 64), list: make([][]byte, 0, 64)}
+	return t.of(d)
+}
+
+// of is termsOf, in the memory of those of an earlier doc.
+func (t *terms) of(d *stored) [][]byte {
+	t.arena, t.ends, t.list = t.arena[:0], t.ends[:0], t.list[:0]
 	key := make([]byte, 0, 64)
 	for _, p := range d.principals {
 		if len(p) > 0 {

@@ -28,19 +28,35 @@ func (t *tx) Bucket(name string) store.Bucket {
 		t.buckets = make(map[string]*bucket, 8)
 	}
 	b := &bucket{tx: t, name: name}
-	b.use(t.bolt.Bucket([]byte(name)))
+	b.bolt = t.bolt.Bucket([]byte(name))
 	t.buckets[name] = b
 	return b
 }
 
-// filled is how full bbolt leaves a page that it splits. With its own 0.5 a bucket to which keys are only appended, as
-// records and facts are by their time, stays half empty: at 0.9 its file is half as large (112 MB against 214 for
-// 200,000 records) and loads a third faster; one with keys in any order is 7 % larger, and as fast.
-const filled = 0.9
+// How full bbolt leaves a page that it splits. Where keys are only appended, as those of records and facts are by their
+// time, a page that is left half full stays so for ever: at 0.9 such a bucket is half as large. Where keys come in any
+// order it is the other way round: the next key that comes into a full page splits it again, into crumbs. 200,000 random
+// keys, 2,000 a transaction, fill 8,700 pages to a third at 0.9, and 4,300 pages to two thirds at 0.5, with a fifth fewer
+// pages written. So a bucket is looked at as it is written to.
+const (
+	filledInOrder  = 0.9
+	filledAnywhere = 0.5
+)
 
-func (b *bucket) use(bolt *bbolt.Bucket) {
-	if b.bolt = bolt; bolt != nil && b.tx.writable {
-		bolt.FillPercent = filled
+// place keeps count of the keys that came behind all others, and lets the next split go by it.
+func (b *bucket) place(key []byte) {
+	if b.puts == 0 {
+		last, _ := b.bolt.Cursor().Last()
+		b.last = append(b.last, last...)
+	}
+	b.puts++
+	if bytes.Compare(key, b.last) > 0 {
+		b.appended++
+		b.last = append(b.last[:0], key...)
+	}
+	b.bolt.FillPercent = filledAnywhere
+	if 3*b.appended >= b.puts { // counters and later changes stand beside what is appended
+		b.bolt.FillPercent = filledInOrder
 	}
 }
 
@@ -71,6 +87,10 @@ type bucket struct {
 	// Cursors are used again: each seek begins at the root, and bbolt's own Get makes a new one, with its stack, each time.
 	getter, scanner *bbolt.Cursor
 	scanning        bool // the scanner is in use
+
+	// Of what was put: the greatest key of the bucket, how many pairs there were, and how many behind all others.
+	last           []byte
+	puts, appended int
 }
 
 func (b *bucket) Get(key []byte) []byte {
@@ -100,6 +120,7 @@ func (b *bucket) Put(key, value []byte) {
 		return
 	}
 	b.tx.dirty = true
+	b.place(key)
 	// bbolt keeps the value's slice until the commit, so it gets a copy of its own.
 	b.tx.fail(b.bolt.Put(key, append(make([]byte, 0, len(value)), value...)))
 }
@@ -128,7 +149,7 @@ func (b *bucket) open() bool {
 			return false
 		}
 		b.tx.dirty = true
-		b.use(made)
+		b.bolt = made
 	}
 	return true
 }
