@@ -45,7 +45,7 @@ func (b *Book) schemaWillChange(tx store.Tx, before, after *schema.Schema) error
 		if old == nil {
 			continue // no records yet
 		}
-		searched := false
+		searched := e.Custom && (e.Hidden != old.Hidden || e.Title != old.Title)
 		for i := range e.Fields {
 			f, was := &e.Fields[i], old.Field(e.Fields[i].Name)
 			fresh := was == nil || !was.Indexed
@@ -62,7 +62,7 @@ func (b *Book) schemaWillChange(tx store.Tx, before, after *schema.Schema) error
 			}
 			searched = searched || f.Searched != (was != nil && was.Searched) || was != nil && f.Searched && f.Hidden != was.Hidden
 		}
-		if searched && b.describe[e.Name] != nil {
+		if searched && (b.describe[e.Name] != nil || e.Custom) {
 			b.rebuildLater(tx, e.Name, everyWord)
 		}
 	}
@@ -204,7 +204,7 @@ func (b *Book) buildSome(tx store.Tx, batch []Record, f *schema.Field) error {
 
 // describeAll tells lookup of many records of one entity at once.
 func (b *Book) describeAll(tx store.Tx, batch []Record) error {
-	if len(batch) == 0 || b.describe[batch[0].Entity()] == nil {
+	if len(batch) == 0 || b.describer(tx, batch[0].Entity()) == nil {
 		return nil
 	}
 	docs := make([]search.Doc, 0, len(batch))

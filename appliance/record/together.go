@@ -63,7 +63,7 @@ func (b *Book) docOf(tx store.Tx, which lookedUp) (doc search.Doc, ok bool) {
 	if !ok {
 		return doc, false
 	}
-	if doc, ok = b.describe[which.entity](tx, r); ok {
+	if doc, ok = b.describer(tx, which.entity)(tx, r); ok {
 		doc.Entity, doc.ID, doc.Principals = which.entity, which.id, b.standing(tx, r).principals()
 	}
 	return doc, ok

@@ -373,7 +373,7 @@ func (b *Book) write(ctx context.Context, tx store.Tx, w written) error {
 	tally(tx, w.before, w.after, was, is)
 	b.reindex(tx, w.before, w.after, was, is)
 	remember(tx, w)
-	if together := togetherIn(ctx); together != nil && b.describe[w.change.Entity] != nil {
+	if together := togetherIn(ctx); together != nil && b.describer(tx, w.change.Entity) != nil {
 		together.later(w.change.Entity, id)
 	} else if err := b.describeTo(tx, w.change.Entity, id, w.after, is); err != nil {
 		return err
@@ -460,7 +460,7 @@ func tally(tx store.Tx, before, after Record, was, is []string) {
 // Reindex writes what a record can be found by, as its room describes it now. Rooms call it when something else than
 // the record changed its description.
 func (b *Book) Reindex(tx store.Tx, entity string, id ID) error {
-	if b.describe[entity] == nil {
+	if b.describer(tx, entity) == nil {
 		return nil
 	}
 	r, err := b.Raw(tx, entity, id)
@@ -475,7 +475,7 @@ func (b *Book) Reindex(tx store.Tx, entity string, id ID) error {
 
 // describeTo tells lookup what a record can be found by, or that it is gone.
 func (b *Book) describeTo(tx store.Tx, entity string, id ID, r Record, principals []string) error {
-	describe := b.describe[entity]
+	describe := b.describer(tx, entity)
 	if describe == nil {
 		return nil
 	}

@@ -110,6 +110,11 @@ func (r *Registry) MayErase(ctx context.Context, plugin string) error {
 func (r *Registry) erased(tx store.Tx, before *Schema, plugin string) (*revision, error) {
 	d := r.draft(tx, before)
 	ops := d.partsOf(Erased, plugin)
+	for _, op := range ops { // what this program cannot use it cannot empty
+		if before.Entity(op.Entity) == nil || slices.ContainsFunc(before.dormant, func(name string) bool { return strings.HasPrefix(name, op.Entity+".") }) {
+			return nil, fault.New(fault.Conflict, "schema.no-entity", "entity", op.Entity)
+		}
+	}
 	d.layer.Entities = slices.DeleteFunc(d.layer.Entities, func(e *entityLayer) bool {
 		e.Fields = slices.DeleteFunc(e.Fields, func(f *fieldLayer) bool { return f.Declared != nil && f.Declared.Plugin == plugin && f.Declared.Gone })
 		return e.Declared != nil && e.Declared.Plugin == plugin && e.Declared.Gone
