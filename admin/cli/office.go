@@ -28,11 +28,15 @@ func (c *command) serve() *cobra.Command {
 		if over.Plugins != "" {
 			conf.Plugins = over.Plugins
 		}
+		if over.Packages != "" {
+			conf.Packages = over.Packages
+		}
 		conf.PlainHTTP = conf.PlainHTTP || over.PlainHTTP
 		return c.Serve(cmd.Context(), conf, c.logger(conf))
 	}}
 	cmd.Flags().StringVar(&over.Listen, "listen", "", "address, as 192.168.1.10:8443")
 	cmd.Flags().StringVar(&over.Plugins, "plugins", "", "folder of the plugins")
+	cmd.Flags().StringVar(&over.Packages, "packages", "", "folder of packages of plugins, each installed by itself")
 	cmd.Flags().BoolVar(&over.PlainHTTP, "plain-http", false, "without TLS, on a loopback address only")
 	return cmd
 }

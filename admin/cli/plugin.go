@@ -47,6 +47,7 @@ type plugin struct {
 		ConnectionsRefused uint64 `json:"connections_refused"`
 		Waiting            int64  `json:"events_waiting"`
 	} `json:"numbers"`
+	Package  *packaged `json:"package,omitempty"`
 	Accounts []struct {
 		Account string            `json:"account"`
 		OK      bool              `json:"ok"`
@@ -97,6 +98,11 @@ func (c *command) line(p plugin) string {
 		}
 		fmt.Fprintf(&b, "\n\t%s: %s", a.Account, state)
 	}
+	if p.Package != nil {
+		for _, line := range c.packageLines(*p.Package) {
+			b.WriteString("\n\t" + line)
+		}
+	}
 	return b.String()
 }
 
@@ -118,12 +124,16 @@ func (c *command) plugin() *cobra.Command {
 		if err := c.ask(cmd.Context(), control.Wish{Act: "plugin-list", Args: struct{}{}, Result: &all}); err != nil {
 			return err
 		}
+		all, err := c.withPackages(cmd.Context(), all)
+		if err != nil {
+			return err
+		}
 		return c.print(all, func(w io.Writer) {
 			for _, p := range all {
 				fmt.Fprintln(w, c.line(p))
 			}
 			if len(all) == 0 {
-				fmt.Fprintln(w, "There are no plugins in the folder of plugins.")
+				fmt.Fprintln(w, "There are no plugins, neither in the folder of plugins nor installed from packages.")
 			}
 		})
 	}}
@@ -150,6 +160,7 @@ func (c *command) plugin() *cobra.Command {
 		}}
 	configure.Flags().BoolVar(&anew, "anew", false, "forget the settings before, as when the key that opens them is lost")
 	configure.Flags().StringArrayVar(&secrets, "secret", nil, "a setting whose value comes on standard input")
+	cmd.AddCommand(c.packageCommands()...)
 	cmd.AddCommand(list, configure, c.pluginLogs(), c.switchPlugin("enable", "Start a plugin", true), c.switchPlugin("disable", "Stop a plugin", false))
 	return cmd
 }

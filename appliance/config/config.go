@@ -28,6 +28,7 @@ type Config struct {
 	Listen    string `yaml:"listen"`     // address of the pages and the API
 	PlainHTTP bool   `yaml:"plain_http"` // without TLS, only on a loopback address
 	Plugins   string `yaml:"plugins"`    // folder with a folder for each plugin
+	Packages  string `yaml:"packages"`   // folder where the system's packages put .karovplug files; "" for none
 	Office    string `yaml:"office"`     // the office's name on its pages
 	Language  string `yaml:"language"`   // of visitors whose browser speaks none of ours: he, ru, en
 	Country   string `yaml:"country"`    // whose phones are written without a prefix: IL, RU, ...
@@ -38,7 +39,7 @@ type Config struct {
 
 // Default is the configuration of an appliance without a file.
 func Default() Config {
-	return Config{Data: "/var/lib/karov", Listen: ":8443", Plugins: "/usr/lib/karov/plugins", Language: "he", Country: "IL",
+	return Config{Data: "/var/lib/karov", Listen: ":8443", Plugins: "/usr/lib/karov/plugins", Packages: "/usr/share/karov/plugins", Language: "he", Country: "IL",
 		TimeZone: "Asia/Jerusalem", LogLevel: "info", Isolation: "files"}
 }
 

@@ -62,6 +62,7 @@ type appliance struct {
 	segments *segment.Room
 	settings *plugin.StoredSettings
 	plugins  *plugin.Host
+	packages *plugin.Installer
 	targets  *snapshot.Targets
 
 	backing sync.Mutex // one backup at a time
@@ -193,7 +194,8 @@ func (a *appliance) rooms() (err error) {
 		return err
 	}
 	a.inbox.SetSender(a.plugins)
-	return nil
+	a.book.SetAsker(a.plugins)
+	return a.openPackages()
 }
 
 // close writes down what was read last, and gives the data free. The plugins are gone by then.

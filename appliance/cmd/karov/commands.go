@@ -27,7 +27,7 @@ func (a *appliance) commands() *control.Server {
 	} {
 		s.Handle(name, act)
 	}
-	for _, acts := range []map[string]control.Act{a.rightsActs(), a.schemaActs(), a.auditActs(), a.pluginActs()} {
+	for _, acts := range []map[string]control.Act{a.rightsActs(), a.schemaActs(), a.auditActs(), a.pluginActs(), a.packageActs()} {
 		for name, act := range acts {
 			s.Handle(name, act)
 		}

@@ -21,6 +21,7 @@ func (a *appliance) hosted(run string) plugin.Options {
 		Actor:   asPlugin,
 		Office:  a.aboutOffice,
 		Refused: a.refusedPlugin,
+		Declare: a.mayDeclare,
 		Enabled: a.pluginEnabled, Remember: a.settings.Remember,
 		MinimumIsolation: confine.Level(a.config.Isolation), Own: []string{a.config.Data},
 	}

@@ -72,8 +72,15 @@ func (a *appliance) run(ctx context.Context) error {
 	pages := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute,
 		WriteTimeout: 10 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
-	if err := a.plugins.Start(ctx); err != nil {
+	if err := a.packages.Start(ctx); err != nil {
 		return errors.Join(err, listener.Close(), door.Close())
+	}
+	if err := a.plugins.Start(ctx); err != nil {
+		a.packages.Close()
+		return errors.Join(err, listener.Close(), door.Close())
+	}
+	if err := a.settlePlugins(ctx); err != nil {
+		a.log.Error("put what plugins declared out of use that are gone", "error", err)
 	}
 	parts := map[string]func() error{
 		"pages":      func() error { return ignoreClosed(pages.Serve(listener)) },
@@ -81,7 +88,7 @@ func (a *appliance) run(ctx context.Context) error {
 		"notes":      func() error { return a.journal.Run(access.WithActor(ctx, access.Appliance())) },
 		"indexes":    func() error { return a.book.Serve(access.WithActor(ctx, access.Appliance())) },
 		"jobs": func() error {
-			return job.NewRunner(a.jobs, a.log, 4, slices.Concat(a.inbox.Jobs(), a.contacts.Jobs(), a.segments.Jobs())...).Run(ctx)
+			return job.NewRunner(a.jobs, a.log, 4, slices.Concat(a.inbox.Jobs(), a.contacts.Jobs(), a.segments.Jobs(), a.purging().Kinds())...).Run(ctx)
 		},
 		"plugins' jobs": func() error { return job.NewRunner(a.jobs, a.log, pluginRuns, a.plugins.Runs()).Run(ctx) },
 	}
@@ -119,6 +126,7 @@ func (a *appliance) stop(pages *http.Server, commands *control.Server) {
 	if err := commands.Close(patience); err != nil {
 		a.log.Warn("close the local door", "error", err)
 	}
+	a.packages.Close()
 	if err := a.plugins.Close(patience); err != nil {
 		a.log.Warn("stop the plugins", "error", err)
 	}
