@@ -155,6 +155,9 @@ func (h *house) move() {
 	his := []string{"lent to dana", "lent to north", "yossi's"}
 	yossi := h.hire(person{name: "yossi", sees: his, changes: his, lends: his}, access.Agent, "")
 	h.lets(person{name: "plugin", ctx: access.WithActor(h.t.Context(), access.Actor{ID: "plugin:x", Role: access.Plugin})})
+	// A plugin under a grant without the hidden fields: for itself, and for Dana, who sees less than it was granted.
+	h.lets(person{name: "vertical", ctx: access.WithGrant(asPlugin(h.t.Context(), "il.example.vertical"), vertical()), sees: everybody, blind: true})
+	h.lets(person{name: "via dana", ctx: access.WithGrant(dana.ctx, vertical()), sees: dana.sees, blind: true})
 	h.lets(person{name: "stranger", ctx: access.WithActor(h.t.Context(), access.Actor{ID: "x", Role: "no-such-role"})})
 	h.lets(person{name: "nobody", ctx: h.t.Context()})
 
@@ -167,6 +170,15 @@ func (h *house) move() {
 	h.telling = h.segmentOf("telling", `note starts "secretnote"`)
 	h.must(h.a.book.Share(h.appliance(), "contact", h.customers[2].id, access.Share{Subject: id(dana)}))
 	h.must(h.a.book.Share(h.appliance(), "contact", h.customers[3].id, access.Share{Subject: access.TeamSubject(north.ID), Change: true}))
+}
+
+// vertical is the grant of a plugin that may read customers and their messages, but for what is hidden from the blind.
+func vertical() *access.Granted {
+	see := func(entity string, fields ...string) access.GrantedRecords {
+		return access.GrantedRecords{Entity: entity, Verbs: []access.Verb{access.See}, Fields: fields}
+	}
+	return access.NewGrant(access.Terms{Holder: "plugin:il.example.vertical", Records: []access.GrantedRecords{see("contact", "name", "city", "owner", "emails"),
+		see("conversation", "subject", "contact", "assignee", "state", "last_at"), see("message", "subject", "contact", "conversation"), see("segment", "name", "kind", "filter")}})
 }
 
 // segmentOf makes a segment of customers.
