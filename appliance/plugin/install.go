@@ -137,7 +137,16 @@ func (in *Installer) begin(s Installed, trust *pack.Trust) error {
 	if err := in.mayStart(*s.Active, s.ID, trust); err != nil {
 		return err
 	}
-	return in.o.Host.Add(in.dir(s.ID, *s.Active))
+	if err := in.o.Host.Add(in.dir(s.ID, *s.Active)); err != nil || s.Moving == nil {
+		return err
+	}
+	in.running.Go(func() { // it did not get to the end of moving its data
+		if err := in.upAgain(s.ID); err != nil && in.life.Err() == nil {
+			in.o.Log.Error("a plugin could not move its data", "plugin", s.ID, "error", err)
+			in.note(s.ID, err)
+		}
+	})
+	return nil
 }
 
 // mayStart refuses what was revoked, and what is not as it was installed.
@@ -219,10 +228,7 @@ func (in *Installer) List(ctx context.Context) ([]Shown, error) {
 		in.mu.Lock()
 		shown := Shown{Installed: s, State: StateInstalled, Trouble: in.trouble[s.ID]}
 		in.mu.Unlock()
-		v := s.Active
-		if s.Trial != nil {
-			v = &s.Trial.Version
-		}
+		v := s.newest()
 		switch {
 		case v != nil && v.standing(trust) != nil:
 			shown.State = StateRevoked

@@ -174,6 +174,9 @@ func (in *Installer) takeDropped(ctx context.Context, c *candidate) error {
 		return err
 	}
 	switch {
+	case s.Active != nil && s.Trial == nil && s.Active.Hash == c.v.Hash && !in.o.Host.has(s.ID):
+		_, err := in.bring(access.WithActor(ctx, access.Appliance()), s, c) // its files are gone or damaged, as after a restore
+		return err
 	case s.Removed || s.Pinned || slices.Contains(s.Held, c.v.Hash):
 		return nil // somebody decided so
 	case s.Active != nil && !pack.Newer(c.v.Version, s.Active.Version):

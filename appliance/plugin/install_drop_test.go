@@ -60,6 +60,28 @@ func TestADroppedPackageIsInstalledAndUpgraded(t *testing.T) {
 	}
 }
 
+// TestARestoredOfficeGetsItsPluginsBack: a backup holds what is installed, and the folder has the files.
+func TestARestoredOfficeGetsItsPluginsBack(t *testing.T) {
+	s := newShop(t, "test.rogue")
+	raw := s.mover("1.0.0", asksMuch)
+	w := newSite(t, s, nil)
+	must(t, w.install(raw))
+	w.runs("1.0.0")
+	w.close()
+	must(t, pack.Remove(filepath.Join(w.home, "store")))
+	w.open()
+	if got := w.shown(); got.State != plugin.StateBroken || got.Trouble.Key != "pack.installed-damaged" {
+		t.Errorf("without its files it is %+v", got)
+	}
+	w.put("mover", raw)
+	if keys := w.rescan(); len(keys) != 0 {
+		t.Errorf("not taken: %v", keys)
+	}
+	if got := w.runs("1.0.0"); got.State != plugin.StateInstalled || got.Previous != nil {
+		t.Errorf("afterwards: %+v", got)
+	}
+}
+
 func TestADroppedPackageIsFoundByItself(t *testing.T) {
 	s := newShop(t, "test.rogue")
 	raw := s.mover("1.0.0")

@@ -19,8 +19,12 @@ const (
 // written down after each, so that a fall in the middle goes on there.
 func (in *Installer) migrate(ctx context.Context, id string) error {
 	s, err := in.load(ctx, id)
-	if err != nil || s.Trial == nil || s.Data == 0 || s.Trial.Data <= s.Data {
+	if err != nil {
 		return err
+	}
+	v := s.newest()
+	if v == nil || s.Data == 0 || v.Data <= s.Data {
+		return nil
 	}
 	p, err := in.o.Host.find(id)
 	if err != nil {
@@ -32,25 +36,29 @@ func (in *Installer) migrate(ctx context.Context, id string) error {
 	if live == nil { // disabled: its data moves when it runs again
 		return fault.New(fault.Unavailable, "plugin.not-running", "plugin", p.m.Name)
 	}
-	client := wirev1.NewMigrationClient(live.conn)
+	return in.move(ctx, s, v.Data, wirev1.NewMigrationClient(live.conn))
+}
+
+// move calls the plugin until it is done.
+func (in *Installer) move(ctx context.Context, s Installed, to uint32, client wirev1.MigrationClient) error {
 	cursor := ""
-	if s.Moving != nil && s.Moving.To == s.Trial.Data {
+	if s.Moving != nil && s.Moving.To == to {
 		cursor = s.Moving.Cursor
 	}
 	for range migrateSteps {
-		if s, err = in.change(ctx, id, "", func(s *Installed) map[string]string {
-			s.Moving = &Migration{To: s.Trial.Data, Cursor: cursor}
+		if _, err := in.change(ctx, s.ID, "", func(s *Installed) map[string]string {
+			s.Moving = &Migration{To: to, Cursor: cursor}
 			return nil
 		}); err != nil {
 			return err
 		}
-		answer, err := migrateOnce(ctx, client, &wirev1.MigrateRequest{From: s.Data, To: s.Trial.Data, Cursor: cursor})
-		switch {
-		case err != nil:
+		answer, err := migrateOnce(ctx, client, &wirev1.MigrateRequest{From: s.Data, To: to, Cursor: cursor})
+		if err != nil {
 			return fromWire(err, "plugin.migration-failed")
-		case answer.GetDone():
-			_, err = in.change(ctx, id, "", func(s *Installed) map[string]string {
-				s.Data, s.Moving = s.Trial.Data, nil
+		}
+		if answer.GetDone() {
+			_, err = in.change(ctx, s.ID, "", func(s *Installed) map[string]string {
+				s.Data, s.Moving = to, nil
 				return nil
 			})
 			return err

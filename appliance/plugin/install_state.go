@@ -153,6 +153,14 @@ func (in *Installer) known(ctx context.Context, id string) (Installed, error) {
 	return s, err
 }
 
+// newest is the version that is to run: the one on probation, else the active one; nil for none.
+func (s *Installed) newest() *Version {
+	if s.Trial != nil {
+		return &s.Trial.Version
+	}
+	return s.Active
+}
+
 // there tells whether there is anything of a plugin to speak of.
 func (s *Installed) there() bool {
 	return !s.Removed && (s.Active != nil || s.Trial != nil || s.Waiting != nil || s.Failed != nil)

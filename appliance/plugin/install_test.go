@@ -491,3 +491,34 @@ func TestDataThatMoves(t *testing.T) {
 	must(t, w.in.Remove(w.owner, moverID, false))
 	keyOf(t, "old data after a removal", w.install(s.mover("1.0.0", "data: 1")), "plugin.data-newer")
 }
+
+// TestAMigrationThatCannotEndIsGoneOnWith: what began to move cannot be read by the old version, so the new one stays,
+// and goes on where it was with the next start and with the next version.
+func TestAMigrationThatCannotEndIsGoneOnWith(t *testing.T) {
+	s := newShop(t, "test.rogue")
+	one, stuck, fixed := s.mover("1.0.0", "data: 1"), s.mover("2.0.0-stuck", "data: 2"), s.mover("2.0.1", "data: 2")
+	w := newSite(t, s, nil)
+	steps := func() string {
+		raw, err := os.ReadFile(filepath.Join(w.home, "data", moverID, "steps"))
+		must(t, err)
+		return strings.ReplaceAll(string(raw), "\n", " ")
+	}
+	must(t, w.install(one))
+	w.runs("1.0.0")
+	if err := w.install(stuck); fault.Of(err).Key != "mover.stuck" {
+		t.Errorf("it ends with %v", err)
+	}
+	got := w.runs("2.0.0-stuck")
+	if got.Failed == nil || !got.Failed.Stays || got.Data != 1 || got.Moving == nil || got.Moving.To != 2 || got.Moving.Cursor != "1" {
+		t.Errorf("it stands at %+v", got.Installed)
+	}
+	_, err := w.in.Rollback(w.owner, moverID)
+	keyOf(t, "a roll-back behind the data", err, "plugin.data-newer")
+	w.close()
+	w.open()
+	plugintest.Wait(t, "it is tried again", func() bool { return steps() == "1>2@0 1>2@1 1>2@1 " })
+	must(t, w.install(fixed))
+	if got := w.runs("2.0.1"); got.Data != 2 || got.Moving != nil || steps() != "1>2@0 1>2@1 1>2@1 1>2@1 1>2@2 " {
+		t.Errorf("after the next version: %+v, %s", got.Installed, steps())
+	}
+}
