@@ -215,12 +215,8 @@ func (h *Host) hookValues(s *session, ask record.Ask, in map[string]*wirev1.Valu
 	if ask.Act == record.ActDelete {
 		return nil, nil
 	}
-	verb := access.Change
-	if ask.Act == record.ActCreate {
-		verb = access.Create
-	}
 	for name := range in {
-		if !s.grant.AllowsField(verb, ask.Entity, name) {
+		if !s.grant.AllowsField(access.Change, ask.Entity, name) {
 			h.o.Log.Error("a plugin's hook writes what it may not", "plugin", s.p.m.ID, "entity", ask.Entity, "field", printable(wire.Cut(name, 100)))
 			return nil, fault.New(fault.Unavailable, "plugin.hook-silent", "plugin", s.p.m.Name)
 		}

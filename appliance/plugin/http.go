@@ -96,6 +96,15 @@ func (h *Host) route(r *http.Request) (s *session, route RouteSpec, path string,
 func (s *session) handle(w http.ResponseWriter, r *http.Request, route RouteSpec, path string) error {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
+	limit := int64(route.Limit)
+	if limit <= 0 {
+		limit = bodyDefault
+	}
+	if r.ContentLength > min(limit, bodyMost) {
+		http.Error(w, "the body is too large", http.StatusRequestEntityTooLarge)
+		return nil
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, min(limit, bodyMost))
 	late := time.AfterFunc(answerBegins, func() { cancel(context.DeadlineExceeded) })
 	defer late.Stop()
 	call, done := s.asCaller(ctx)
@@ -104,13 +113,14 @@ func (s *session) handle(w http.ResponseWriter, r *http.Request, route RouteSpec
 	if err != nil {
 		return s.gaveUp(w, err)
 	}
-	limit := int64(route.Limit)
-	if limit <= 0 {
-		limit = bodyDefault
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, min(limit, bodyMost))
 	sent := make(chan error, 1)
-	go func() { sent <- sendRequest(line, r, path, route.Public) }()
+	go func() {
+		err := sendRequest(line, r, path, route.Public)
+		sent <- err
+		if err != nil {
+			cancel(err) // the plugin must not wait for the rest
+		}
+	}()
 	first, err := line.Recv()
 	if err != nil {
 		var tooLarge *http.MaxBytesError

@@ -67,8 +67,8 @@ func (h *Host) readFile(ctx context.Context, plugin, importer, name string, file
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	call, done := s.asCaller(ctx)
 	defer done()
 	line, err := wirev1.NewImportClient(s.conn).Read(call)
@@ -76,12 +76,21 @@ func (h *Host) readFile(ctx context.Context, plugin, importer, name string, file
 		return fromWire(err, "plugin.import-failed")
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- sendFile(line, importer, name, file) }()
+	go func() {
+		err := sendFile(line, importer, name, file)
+		failed <- err
+		if err != nil {
+			cancel(err) // the plugin must not wait for the rest
+		}
+	}()
 	lang := languageOf(ctx)
 	for {
 		row, err := line.Recv()
 		if errors.Is(err, io.EOF) {
 			return <-failed
+		}
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			return cause
 		}
 		if err != nil {
 			return fromWire(err, "plugin.import-failed")
