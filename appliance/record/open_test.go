@@ -67,7 +67,13 @@ func (c *clock) now() time.Time {
 
 func open(t testing.TB) *office {
 	t.Helper()
-	db, err := bolt.Open(filepath.Join(t.TempDir(), "karov.db"))
+	return openIn(t, t.TempDir())
+}
+
+// openIn is open with the store in a folder, which may be there already.
+func openIn(t testing.TB, dir string) *office {
+	t.Helper()
+	db, err := bolt.Open(filepath.Join(dir, "karov.db"))
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })
 	s, err := schema.New(entities()...)

@@ -2,10 +2,12 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/karov-crm/karov/appliance/access"
@@ -188,8 +190,11 @@ func (x *Exporter) Write(ctx context.Context, w io.Writer, progress func(int)) (
 
 // broken is the error of a file that cannot be written.
 func broken(err error) error {
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+		return fault.Wrap(fmt.Errorf("write export: %w", err), fault.Unavailable, "disk.full")
 	}
 	return fmt.Errorf("write export: %w", err)
 }

@@ -30,7 +30,14 @@ func asAppliance(ctx context.Context) context.Context {
 // newOffice is an office with a real store, the built-in entities, and more where they are given.
 func newOffice(t testing.TB, more ...schema.Entity) *Office {
 	t.Helper()
-	db, err := bolt.Open(filepath.Join(t.TempDir(), "karov.db"))
+	o, _ := officeIn(t, t.TempDir(), more...)
+	return o
+}
+
+// officeIn is newOffice with its store in a folder.
+func officeIn(t testing.TB, dir string, more ...schema.Entity) (*Office, store.DB) {
+	t.Helper()
+	db, err := bolt.Open(filepath.Join(dir, "karov.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +56,7 @@ func newOffice(t testing.TB, more ...schema.Entity) *Office {
 	facts := journal.New(db, time.Now)
 	book := record.NewBook(record.Parts{DB: db, Schema: schema.Fixed(kinds), Gate: gate, Journal: facts, Now: time.Now})
 	return &Office{Book: book, Gate: gate, Journal: facts, Contacts: contact.New(book, gate, "IL"),
-		Staff: staff.New(db, gate, facts, time.Now), Now: time.Now}
+		Staff: staff.New(db, gate, facts, time.Now), Now: time.Now}, db
 }
 
 // customers is a file of synthetic customers.
