@@ -275,8 +275,24 @@ func names(r record.Record, f *schema.Field, hash string) bool {
 	return false
 }
 
+// Tidy collects files now and each hour, until ctx ends.
+func (h *Host) Tidy(ctx context.Context) error {
+	every := time.NewTicker(time.Hour)
+	defer every.Stop()
+	for {
+		if _, err := h.CollectFiles(ctx); err != nil && ctx.Err() == nil {
+			h.o.Log.Error("collect the files of plugins", "error", err) // it is tried again in an hour
+		}
+		select {
+		case <-every.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // CollectFiles takes away the files that plugins put more than a day ago and that nothing names, and gives the room free.
-// What a record names stays; the plugin opens it by way of the record from then on. It is called from time to time.
+// What a record names stays; the plugin opens it by way of the record from then on.
 func (h *Host) CollectFiles(ctx context.Context) (removed int, err error) {
 	if h.o.DB == nil || h.o.Book == nil {
 		return 0, nil

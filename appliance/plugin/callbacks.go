@@ -2,9 +2,7 @@ package plugin
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"runtime/debug"
 	"slices"
@@ -134,20 +132,7 @@ func (c *callbacks) ReadFile(r *wirev1.ReadFileRequest, out grpc.ServerStreaming
 		return c.toWire(fmt.Errorf("open a file to send: %w", err))
 	}
 	defer f.Close()
-	for buf := make([]byte, wire.ChunkSize); ; {
-		n, err := io.ReadFull(f, buf)
-		if n > 0 {
-			if err := out.Send(&wirev1.ReadFileResponse{Data: buf[:n]}); err != nil {
-				return err
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return nil
-		case err != nil:
-			return c.toWire(fmt.Errorf("read a file to send: %w", err))
-		}
-	}
+	return c.stream(f, func(data []byte) error { return out.Send(&wirev1.ReadFileResponse{Data: data}) })
 }
 
 // toWire makes an error of a room what the plugin is told. What the plugin must not know goes to the log instead: the

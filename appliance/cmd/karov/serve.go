@@ -90,7 +90,8 @@ func (a *appliance) run(ctx context.Context) error {
 		"jobs": func() error {
 			return job.NewRunner(a.jobs, a.log, 4, slices.Concat(a.inbox.Jobs(), a.contacts.Jobs(), a.segments.Jobs(), a.purging().Kinds())...).Run(ctx)
 		},
-		"plugins' jobs": func() error { return job.NewRunner(a.jobs, a.log, pluginRuns, a.plugins.Runs()).Run(ctx) },
+		"plugins' files": func() error { return a.plugins.Tidy(access.WithActor(ctx, access.Appliance())) },
+		"plugins' jobs":  func() error { return job.NewRunner(a.jobs, a.log, pluginRuns, a.plugins.Runs()).Run(ctx) },
 	}
 	ended := make(chan struct{}, len(parts))
 	for name, part := range parts {

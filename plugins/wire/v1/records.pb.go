@@ -607,6 +607,7 @@ func (x *DeleteRecord) GetVersion() uint64 {
 }
 
 // WriteResponse carries the records as they are now, one for each write, in order; of a deleted one only entity and id.
+// Where all of them are more than a message holds, they come without values.
 type WriteResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Records       []*Record              `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`

@@ -44,9 +44,9 @@ type RecordsClient interface {
 	// Get reads records by their ids, at most 200, in the order asked; those not found are left out.
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
 	// Write does several writes in one transaction: all or none. With an idempotency_key a second call with the same
-	// key answers what the first one answered and writes nothing. An update that names a version which is no longer the
-	// record's is CONFLICT and the whole batch is undone. At most 500 writes. Before-hooks of other plugins run; the
-	// caller's own do not.
+	// key, within a week, writes nothing and answers with the same records as they are now. An update that names a
+	// version which is no longer the record's is CONFLICT and the whole batch is undone; params["write"] of a fault says
+	// which write it was about. At most 500 writes. Before-hooks of other plugins run; the caller's own do not.
 	Write(ctx context.Context, in *WriteRequest, opts ...grpc.CallOption) (*WriteResponse, error)
 	// Count counts records exactly up to 1,000, then says that there are more.
 	Count(ctx context.Context, in *CountRequest, opts ...grpc.CallOption) (*CountResponse, error)
@@ -113,9 +113,9 @@ type RecordsServer interface {
 	// Get reads records by their ids, at most 200, in the order asked; those not found are left out.
 	Get(context.Context, *GetRequest) (*GetResponse, error)
 	// Write does several writes in one transaction: all or none. With an idempotency_key a second call with the same
-	// key answers what the first one answered and writes nothing. An update that names a version which is no longer the
-	// record's is CONFLICT and the whole batch is undone. At most 500 writes. Before-hooks of other plugins run; the
-	// caller's own do not.
+	// key, within a week, writes nothing and answers with the same records as they are now. An update that names a
+	// version which is no longer the record's is CONFLICT and the whole batch is undone; params["write"] of a fault says
+	// which write it was about. At most 500 writes. Before-hooks of other plugins run; the caller's own do not.
 	Write(context.Context, *WriteRequest) (*WriteResponse, error)
 	// Count counts records exactly up to 1,000, then says that there are more.
 	Count(context.Context, *CountRequest) (*CountResponse, error)

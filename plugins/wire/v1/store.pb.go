@@ -1306,7 +1306,7 @@ func (*EmitResponse) Descriptor() ([]byte, []int) {
 type EnqueueRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`         // a job that plugin.yaml declares
-	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`         // at most 200 bytes, the plugin's own
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`         // 1 to 200 bytes, the plugin's own
 	Payload       []byte                 `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"` // at most 64 KiB
 	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`           // unset for now
 	unknownFields protoimpl.UnknownFields

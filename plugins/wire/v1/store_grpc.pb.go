@@ -227,7 +227,8 @@ const (
 type BlobsClient interface {
 	// Put takes a file in chunks of at most 256 KiB, at most 64 MB together, and answers when it is on disk.
 	Put(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[BlobPutRequest, BlobPutResponse], error)
-	// Open gives the bytes of a file that the plugin put itself, or that a record names which the caller may see.
+	// Open gives the bytes of a file that the plugin put itself, or that a record names which the caller may see. A day
+	// after it was put, a file that no key-value names is the record's alone.
 	Open(ctx context.Context, in *BlobOpenRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BlobOpenResponse], error)
 }
 
@@ -280,7 +281,8 @@ type Blobs_OpenClient = grpc.ServerStreamingClient[BlobOpenResponse]
 type BlobsServer interface {
 	// Put takes a file in chunks of at most 256 KiB, at most 64 MB together, and answers when it is on disk.
 	Put(grpc.ClientStreamingServer[BlobPutRequest, BlobPutResponse]) error
-	// Open gives the bytes of a file that the plugin put itself, or that a record names which the caller may see.
+	// Open gives the bytes of a file that the plugin put itself, or that a record names which the caller may see. A day
+	// after it was put, a file that no key-value names is the record's alone.
 	Open(*BlobOpenRequest, grpc.ServerStreamingServer[BlobOpenResponse]) error
 	mustEmbedUnimplementedBlobsServer()
 }
