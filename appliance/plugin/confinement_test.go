@@ -1,15 +1,20 @@
 package plugin_test
 
 import (
+	"context"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/karov-crm/karov/appliance/plugin"
 	"github.com/karov-crm/karov/appliance/plugin/confine"
+	"github.com/karov-crm/karov/appliance/plugin/pack"
 	"github.com/karov-crm/karov/plugins/plugintest"
 )
 
@@ -85,5 +90,49 @@ func TestAFolderOfTheSettings(t *testing.T) {
 		if err := w.Host.Reconfigure(t.Context(), "com.karov-crm.example"); err == nil {
 			t.Errorf("%s was given away", folder)
 		}
+	}
+}
+
+// binaryIn gives the program that a manifest names.
+func binaryIn(t *testing.T, manifest string) string {
+	t.Helper()
+	m, err := plugin.ReadManifest(filepath.Dir(manifest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Binary
+}
+
+// TestAnotherProgramThanTheInstalledIsNotStarted changes the program of a package after it was unpacked.
+func TestAnotherProgramThanTheInstalledIsNotStarted(t *testing.T) {
+	home := rogue(t, "sender")
+	found, err := filepath.Glob(filepath.Join(home, "*", "plugin.yaml"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("the plugin lies in %v, %v", found, err)
+	}
+	m := pack.Manifest{Format: 1, ID: "test.rogue.sender", Version: "1.0.0", API: ">=1.0", Arch: []string{plugin.Arch()},
+		Files: []pack.File{{Path: binaryIn(t, found[0]), Size: 1, Mode: 0o755, SHA256: strings.Repeat("0", 64)}}}
+	raw, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(found[0]), pack.ManifestName), raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var told []string
+	w := plugintest.Start(t, home, plugintest.NewOffice(nil), func(o *plugin.Options) {
+		o.Timing.BackoffMin, o.Timing.BackoffMax = time.Hour, time.Hour
+		o.Refused = func(_ context.Context, _, what string, _ map[string]string) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, what)
+		}
+	})
+	plugintest.Wait(t, "the start failed", func() bool { return w.Status().LastError != nil })
+	mu.Lock()
+	defer mu.Unlock()
+	if s := w.Status(); s.LastError.Key != "plugin.program-changed" || s.PID != 0 || !slices.Equal(told, []string{"program-changed"}) {
+		t.Errorf("process %d, error %v, told %v", s.PID, s.LastError, told)
 	}
 }
