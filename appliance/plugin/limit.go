@@ -23,7 +23,9 @@ const (
 	callsInABurst   = 4000
 	callsAtOnce     = 64
 	auditsPerMinute = 1000
+	listsAtOnce     = 2           // lists and counts, each of which may read every record
 	tellEvery       = time.Minute // how often Options.Refused hears of one kind of refusal
+	tellsInABurst   = 30          // and of all kinds, then one a second: a plugin may make kinds up
 	maxToldKinds    = 1000
 )
 
@@ -32,6 +34,8 @@ const (
 type limit struct {
 	calls  *rate.Limiter
 	audits *rate.Limiter
+	tells  *rate.Limiter
+	lists  chan struct{} // one place for each that is under way
 	atOnce atomic.Int64
 	now    func() time.Time
 
@@ -42,7 +46,7 @@ type limit struct {
 func newLimit(now func() time.Time) *limit {
 	return &limit{
 		calls: rate.NewLimiter(callsPerSecond, callsInABurst), audits: rate.NewLimiter(rate.Limit(auditsPerMinute)/60, auditsPerMinute),
-		now: now, told: map[string]time.Time{},
+		tells: rate.NewLimiter(1, tellsInABurst), lists: make(chan struct{}, listsAtOnce), now: now, told: map[string]time.Time{},
 	}
 }
 
@@ -55,12 +59,22 @@ func (l *limit) enter() (leave func(), ok bool) {
 	return func() { l.atOnce.Add(-1) }, true
 }
 
+// list waits for its turn to read many records; done gives the turn on.
+func (l *limit) list(ctx context.Context) (done func(), err error) {
+	select {
+	case l.lists <- struct{}{}:
+		return func() { <-l.lists }, nil
+	case <-ctx.Done():
+		return nil, fault.Wrap(ctx.Err(), fault.Unavailable, "plugin.too-many-calls")
+	}
+}
+
 // tell calls fn, unless of the same kind it was called a short while ago.
 func (l *limit) tell(kind string, fn func()) {
 	now := l.now()
 	l.mu.Lock()
 	last, known := l.told[kind]
-	again := known && now.Sub(last) < tellEvery && !now.Before(last)
+	again := known && now.Sub(last) < tellEvery && !now.Before(last) || !l.tells.AllowN(now, 1)
 	if !again {
 		if len(l.told) >= maxToldKinds { // somebody makes up kinds: one telling more does no harm
 			clear(l.told)

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -115,6 +116,41 @@ func TestTooManyCallsAtOnce(t *testing.T) {
 	}
 	if n := x.s.limit.atOnce.Load(); n != 0 {
 		t.Errorf("%d calls are counted as open", n)
+	}
+}
+
+// TestMadeUpKindsFloodNoAudit asks for thousands of entities that are not there: the office hears of some.
+func TestMadeUpKindsFloodNoAudit(t *testing.T) {
+	b := newBench(t)
+	x := b.plugin(workshopManifest())
+	for i := range 3 * maxToldKinds {
+		_, err := x.Get(t.Context(), &wirev1.GetRequest{Entity: fmt.Sprint("made.up", i)})
+		wantTold(t, "an entity that is not there", err, "FORBIDDEN plugin.not-granted")
+	}
+	if told := b.told(); len(told) != tellsInABurst {
+		t.Errorf("the office heard %d times", len(told))
+	}
+}
+
+// TestListsWaitForEachOther: a plugin reads no more lists at once than it may, and one that waits too long is told so.
+func TestListsWaitForEachOther(t *testing.T) {
+	b := newBench(t)
+	x := b.plugin(workshopManifest())
+	var ends []func()
+	for range listsAtOnce {
+		done, err := x.s.limit.list(t.Context())
+		b.must(err)
+		ends = append(ends, done)
+	}
+	late, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := x.Query(late, &wirev1.QueryRequest{Entity: "contact"})
+	wantTold(t, "a list too many", err, "UNAVAILABLE plugin.too-many-calls")
+	_, err = x.Count(late, &wirev1.CountRequest{Entity: "contact"})
+	wantTold(t, "a count too many", err, "UNAVAILABLE plugin.too-many-calls")
+	ends[0]()
+	if _, err := x.Query(t.Context(), &wirev1.QueryRequest{Entity: "contact"}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -184,7 +184,6 @@ func Open(o Options) (*Host, error) {
 		*dir = abs
 	}
 	if o.Book != nil {
-		o.Book.KeepBlobs(kvBucket)
 		o.Book.KeepBlobs(filesBucket)
 	}
 	h := &Host{o: o, spawner: newSpawner()}

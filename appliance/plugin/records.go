@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/karov-crm/karov/appliance/access"
@@ -23,7 +24,9 @@ const (
 	maxFilter = 16 << 10
 
 	// maxAnswer is how much of a message records may fill; the rest is left for what stands around them.
-	maxAnswer = wire.MaxMessage - 64<<10
+	maxAnswer     = wire.MaxMessage - 64<<10
+	perRecord     = 8  // bytes around a record in a message
+	maxLongAtOnce = 20 // records with long texts that are held at once
 )
 
 // replied is what a service gives back: what it found, or the fault as the line carries it.
@@ -76,11 +79,11 @@ func (s recordsService) query(ctx context.Context, r *wirev1.QueryRequest) (*wir
 		return nil, err
 	}
 	q.Sort, q.Cursor, q.Limit = r.GetSort(), r.GetCursor(), int(r.GetLimit())
-	page, answer, err := s.page(ctx, e, q, r.GetFields())
+	found, answer, err := s.page(ctx, e, q, r.GetFields())
 	if err != nil {
 		return nil, err
 	}
-	return answer, s.tellListed(ctx, e, q, page.Records)
+	return answer, s.tellListed(ctx, e, q, found)
 }
 
 // asked reads which records are meant.
@@ -98,25 +101,61 @@ func (s recordsService) asked(ctx context.Context, entity, filter string) (e *sc
 	return e, q, err
 }
 
-// page reads as many records as go into a message, one at least.
-func (s recordsService) page(ctx context.Context, e *schema.Entity, q record.Query, only []string) (record.Page, *wirev1.QueryResponse, error) {
-	for {
+// page reads as many records as go into a message, one at least. What may be long is read a few at a time.
+func (s recordsService) page(ctx context.Context, e *schema.Entity, q record.Query, only []string) (found []record.Record, answer *wirev1.QueryResponse, err error) {
+	done, err := s.c.s.limit.list(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	left, size := q.Limit, 0
+	if left == 0 {
+		left = record.DefaultLimit
+	}
+	answer = &wirev1.QueryResponse{}
+	for step := stepOf(e); left > 0; {
+		q.Limit = min(left, step)
 		page, err := s.c.s.p.host.o.Book.List(ctx, q)
 		if err != nil {
-			return page, nil, err
+			return nil, nil, err
 		}
-		answer := &wirev1.QueryResponse{Next: page.Next}
-		for _, r := range page.Records {
-			answer.Records = append(answer.Records, recordToWire(r, e, only))
+		records, more := toWireAll(page.Records, e, only, maxAnswer-size)
+		switch {
+		case more < 0 && len(answer.Records) > 0:
+			return found, answer, nil // the next page begins where this step did
+		case more < 0 && len(page.Records) == 1:
+			return nil, nil, tooLong()
+		case more < 0:
+			step = len(page.Records) / 2
+			continue
 		}
-		if proto.Size(answer) <= maxAnswer {
-			return page, answer, nil
+		found, answer.Records, size = append(found, page.Records...), append(answer.Records, records...), size+more
+		left -= len(records)
+		if answer.Next, q.Cursor = page.Next, page.Next; page.Next == "" {
+			break
 		}
-		if len(page.Records) == 1 {
-			return page, nil, tooLong()
-		}
-		q.Limit = len(page.Records) / 2
 	}
+	return found, answer, nil
+}
+
+// stepOf is how many records of an entity are read at once.
+func stepOf(e *schema.Entity) int {
+	if slices.ContainsFunc(e.Fields, func(f schema.Field) bool { return f.Type == schema.LongText }) {
+		return maxLongAtOnce
+	}
+	return record.MaxLimit
+}
+
+// toWireAll makes records fit for the line, and says how long they are; -1 for longer than they may be.
+func toWireAll(records []record.Record, e *schema.Entity, only []string, limit int) (out []*wirev1.Record, size int) {
+	for _, r := range records {
+		one := recordToWire(r, e, only)
+		if size += proto.Size(one) + perRecord; size > limit {
+			return nil, -1
+		}
+		out = append(out, one)
+	}
+	return out, size
 }
 
 // tooLong is the fault of records that no message can carry.
@@ -192,29 +231,29 @@ func (s recordsService) get(ctx context.Context, r *wirev1.GetRequest) (*wirev1.
 	book, answer := s.c.s.p.host.o.Book, &wirev1.GetResponse{}
 	var found []record.Record
 	err = book.View(ctx, func(tx store.Tx) error {
+		size := 0
 		for _, text := range r.GetIds() {
 			id, err := record.ParseID(text)
 			if err != nil {
 				continue
 			}
-			switch r, err := book.GetTx(ctx, tx, e.Name, id); {
-			case err == nil:
-				found = append(found, r)
-			case absent(err):
-			default:
+			one, err := book.GetTx(ctx, tx, e.Name, id)
+			if err != nil && !absent(err) {
 				return err
 			}
+			if err != nil {
+				continue
+			}
+			records, more := toWireAll([]record.Record{one}, e, r.GetFields(), maxAnswer-size)
+			if more < 0 {
+				return tooLong()
+			}
+			found, answer.Records, size = append(found, one), append(answer.Records, records...), size+more
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
-	}
-	for _, one := range found {
-		answer.Records = append(answer.Records, recordToWire(one, e, r.GetFields()))
-	}
-	if proto.Size(answer) > maxAnswer {
-		return nil, tooLong()
 	}
 	return answer, s.tellRead(ctx, e, found, false)
 }
@@ -243,6 +282,11 @@ func (s recordsService) count(ctx context.Context, r *wirev1.CountRequest) (*wir
 	if err != nil {
 		return nil, err
 	}
+	done, err := s.c.s.limit.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	n, exact, err := s.c.s.p.host.o.Book.Count(ctx, q)
 	if err != nil {
 		return nil, err
@@ -284,7 +328,7 @@ func (s recordsService) write(ctx context.Context, r *wirev1.WriteRequest) (*wir
 		return nil, err
 	}
 	answer := &wirev1.WriteResponse{Records: b.answers}
-	if proto.Size(answer) > maxAnswer { // what is written is written: the plugin reads what it needs
+	if b.size > maxAnswer {
 		for _, one := range answer.Records {
 			one.Values = nil
 		}
@@ -325,12 +369,13 @@ type batch struct {
 	once     *once // nil where the plugin gave no key
 
 	answers []*wirev1.Record
+	size    int         // of the answers
 	made    []record.ID // of the writes so far, the zero ID where one made nothing
 }
 
 // run does the writes in a transaction. It may be called more than once.
 func (b *batch) run(tx store.Tx) error {
-	b.answers, b.made = nil, nil
+	b.answers, b.made, b.size = nil, nil, 0
 	if b.once != nil {
 		before, err := b.once.before(tx)
 		if err != nil {
@@ -366,13 +411,13 @@ func (b *batch) one(tx store.Tx, i int) error {
 			return err
 		}
 		made = r.ID
-		b.answers = append(b.answers, recordToWire(r, e, nil))
+		b.answer(r, e)
 	case *wirev1.Write_Update:
 		r, err := b.update(tx, e, &reader, act.Update)
 		if err != nil {
 			return err
 		}
-		b.answers = append(b.answers, recordToWire(r, e, nil))
+		b.answer(r, e)
 	case *wirev1.Write_Delete:
 		id, err := seen(e, act.Delete.GetId(), act.Delete.GetVersion())
 		if err != nil {
@@ -385,6 +430,16 @@ func (b *batch) one(tx store.Tx, i int) error {
 	}
 	b.made = append(b.made, made)
 	return nil
+}
+
+// answer adds a record as it is now. Once no message can hold them all, they come without values: what is written is
+// written, and the plugin reads what it needs.
+func (b *batch) answer(r record.Record, e *schema.Entity) {
+	one := recordToWire(r, e, nil)
+	if b.size += proto.Size(one) + perRecord; b.size > maxAnswer {
+		one.Values = nil
+	}
+	b.answers = append(b.answers, one)
 }
 
 func (b *batch) update(tx store.Tx, e *schema.Entity, reader *valueReader, u *wirev1.UpdateRecord) (record.Record, error) {
@@ -416,7 +471,6 @@ func seen(e *schema.Entity, text string, version uint64) (record.ID, error) {
 func (b *batch) again(tx store.Tx, before []doneWrite) error {
 	book := b.c.s.p.host.o.Book
 	for _, d := range before {
-		answer := &wirev1.Record{Entity: d.Entity, Id: d.ID}
 		id, err := record.ParseID(d.ID)
 		if err != nil {
 			return fault.Wrap(err, fault.Internal, "store.damaged", "what", onceBucket)
@@ -424,11 +478,12 @@ func (b *batch) again(tx store.Tx, before []doneWrite) error {
 		r, err := book.GetTx(b.ctx, tx, d.Entity, id)
 		switch e := book.Schema().Entity(d.Entity); {
 		case err == nil && e != nil:
-			answer = recordToWire(r, e, nil)
-		case err != nil && !absent(err):
+			b.answer(r, e)
+		case err == nil || absent(err):
+			b.answers = append(b.answers, &wirev1.Record{Entity: d.Entity, Id: d.ID})
+		default:
 			return fmt.Errorf("read what was written before: %w", err)
 		}
-		b.answers = append(b.answers, answer)
 	}
 	return nil
 }
