@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/karov-crm/karov/admin/console"
 	"github.com/karov-crm/karov/admin/frame"
 	"github.com/karov-crm/karov/admin/live"
 	"github.com/karov-crm/karov/admin/workspace"
@@ -146,6 +147,7 @@ func (a *appliance) handler(ctx context.Context) (http.Handler, error) {
 	}
 	workspace.Register(pages, workspace.Rooms{Search: a.search, Contacts: a.contacts, Inbox: a.inbox, Tasks: a.tasks, Deals: a.deals,
 		Staff: a.staff, Files: a.blobs, Gate: a.gate, Book: a.book, Plugins: a.plugins, Region: a.config.Country})
+	console.Register(pages, console.Rooms{Gate: a.gate, Plugins: a.plugins, Packages: a.packages})
 	live.Register(ctx, pages, a.journal, a.book)
 	programs, err := a.programs(api.Limits{}, pages.Who, ctx.Done())
 	if err != nil {
