@@ -31,6 +31,8 @@ const (
 	// What is printed faster is not read faster: the plugin waits, and the host has its processor for others.
 	printedASecond = 4 << 20
 	printedAtOnce  = 8 << 20
+	printedPiece   = 1 << 20 // is counted at a time
+	printedLine    = 200     // is counted for a line beside its bytes, since short ones cost us more than they are long
 )
 
 // pluginLog is the log under a plugin's name. Everything in it is hostile: lines are cut, and control characters are
@@ -234,10 +236,10 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for rest := p; len(rest) > 0; {
-		piece := rest[:min(len(rest), printedAtOnce)]
+		piece := rest[:min(len(rest), printedPiece)]
 		rest = rest[len(piece):]
 		if w.pace != nil {
-			time.Sleep(w.pace.ReserveN(time.Now(), len(piece)).Delay())
+			time.Sleep(w.pace.ReserveN(time.Now(), len(piece)+printedLine).Delay())
 		}
 		w.cut(piece)
 	}

@@ -142,7 +142,7 @@ func (r *rogue) Drain(context.Context, *wirev1.DrainRequest) (*wirev1.DrainRespo
 // spill prints without end, and tells how much.
 func (r *rogue) spill() {
 	long := bytes.Repeat([]byte("x"), 1<<20)
-	short := bytes.Repeat([]byte("{}\n"), 1<<19)
+	short := bytes.Repeat([]byte("{}\n"), 1<<10)
 	for written, told := 0, 0; ; {
 		for _, piece := range [][]byte{long, short} {
 			n, err := os.Stderr.Write(piece)
