@@ -37,10 +37,42 @@ func (b *Book) reindex(tx store.Tx, before, after Record, was, is []string) {
 	if e == nil {
 		e = before.entity
 	}
+	if !before.Exists() {
+		enterKeys(tx, e, after, is)
+		return
+	}
 	swapKeys(tx.Bucket(indexBucket(e.Name, ageField)), ageKeys(before, was), ageKeys(after, is))
 	for i := range e.Fields {
 		if f := &e.Fields[i]; f.Indexed {
 			swapKeys(tx.Bucket(indexBucket(e.Name, f.Name)), indexKeys(before, f, was), indexKeys(after, f, is))
+		}
+	}
+}
+
+// enterKeys is reindex for a record that is new, of which nothing stands there yet.
+func enterKeys(tx store.Tx, e *schema.Entity, r Record, principals []string) {
+	key := make([]byte, 0, 64)
+	put := func(bucket store.Bucket, principal, value string) {
+		key = append(append(append(append(key[:0], principal...), 0), value...), r.ID[:]...)
+		bucket.Put(key, nil)
+	}
+	if len(principals) > 0 {
+		ages := tx.Bucket(indexBucket(e.Name, ageField))
+		for _, p := range principals {
+			put(ages, p, "")
+		}
+	}
+	for i := range e.Fields {
+		f := &e.Fields[i]
+		if !f.Indexed {
+			continue
+		}
+		bucket := tx.Bucket(indexBucket(e.Name, f.Name))
+		for _, value := range indexValues(r, f) {
+			put(bucket, "", value)
+			for _, p := range principals {
+				put(bucket, p, value)
+			}
 		}
 	}
 }

@@ -76,7 +76,7 @@ type Options struct {
 	Zone     *time.Location    // of moments that name none; nil is UTC
 	Region   string            // where phones without a country code are: "IL" (default), "RU"
 	Encoding string            // one of the Encodings; empty: found from the bytes
-	Batch    int               // rows a transaction; 0 is 2000
+	Batch    int               // rows a transaction; 0 is 4000
 	Progress func(Progress)    // called after each batch, from the goroutine of Import; may be nil
 	Rejects  io.Writer         // where rejected rows are written, as a CSV that can be mended and imported; may be nil
 	Reason   func(fault.Field) string
@@ -156,7 +156,7 @@ func Import(ctx context.Context, r io.ReadSeeker, o Options, imp Importer) (Resu
 		o.Region = "IL"
 	}
 	if o.Batch <= 0 {
-		o.Batch = 2000
+		o.Batch = 4000
 	}
 	f, err := open(r, o)
 	if err != nil {
