@@ -9,9 +9,8 @@
 // It owns the bucket access.policy (each version of the office's roles, whole) and the facts access.changed and
 // access.reverted. It promises that a record that is not for the actor looks like one that does not exist, that a
 // change of the policy counts from the next question on, that nobody makes a role that may do more than himself, and
-// that a policy that cannot be read is refused at the start rather than guessed.
-//
-// A plugin acts under a grant (WithGrant): every answer is then no more than the grant and the actor's role both allow.
+// that a policy that cannot be read is refused at the start rather than guessed. Under a plugin's grant (WithGrant) every
+// answer is no more than the grant and the actor's role both allow.
 //
 // It will not look at records itself: record and the rooms tell it whose an object is, with whom it is shared and
 // whether it meets a condition, which access keeps as text only.

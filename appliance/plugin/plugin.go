@@ -2,14 +2,17 @@
 // starts them again.
 //
 // It owns the folder of sockets (RunDir/p/<id>, 0700, made anew at each start), the working folders of the plugins
-// (DataDir/<id>) and the translation between the wire's types and the rooms'. The contract is plugins/wire.
+// (DataDir/<id>) and the translation between the wire's types and the rooms'; of the store the buckets plugin.kv,
+// plugin.files, plugin.secrets, plugin.storage and plugin.writes (what it keeps for plugins, and how much), beside those
+// of settings, jobs and packages. The contract is plugins/wire.
 //
 // It promises that a plugin can neither stop nor hold up the daemon: every call has a deadline, a process that hangs
 // is found and killed, one that falls is started again with growing pauses, and no plugin outlives the daemon, however
 // the daemon ends. A message is acknowledged to a plugin only after its files and its record are durable. A caller is
 // known by its connection (process id, user, a token made for this start), never by what it says about itself. It is
 // locked in before its first instruction (confine), reaches the network by one proxy (egress), and is ended when it goes
-// over what it may use of disk, memory and threads.
+// over what it may use of disk, memory and threads. What it calls back for is done within its grant, and for a person
+// within his rights too.
 //
 // It uses go-plugin for the handshake and the connection only. go-plugin's Ping and Kill have no deadline and are never
 // called; its broker and its own TLS stay unused. It will not keep settings or messages: main gives it Settings and an
