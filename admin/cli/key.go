@@ -21,7 +21,7 @@ func (c *command) keys() *cobra.Command {
 	cmd := &cobra.Command{Use: "key", Short: "Make the keys and certificates with which packages are signed",
 		Long: "A root certifies resellers; a reseller signs packages within his namespace and up to a ceiling of permissions; an office that trusts " +
 			"the root installs them. Keep FILE of a root and of a reseller secret: who has it, signs in that name."}
-	cmd.AddCommand(c.rootKey(), c.resellerKey(), c.certify(), c.revoke())
+	cmd.AddCommand(c.rootKey(), c.resellerKey(), c.certify(), c.revoke(), c.showKey())
 	return cmd
 }
 

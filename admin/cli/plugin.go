@@ -161,6 +161,7 @@ func (c *command) plugin() *cobra.Command {
 	configure.Flags().BoolVar(&anew, "anew", false, "forget the settings before, as when the key that opens them is lost")
 	configure.Flags().StringArrayVar(&secrets, "secret", nil, "a setting whose value comes on standard input")
 	cmd.AddCommand(c.packageCommands()...)
+	cmd.AddCommand(c.kitCommands()...)
 	cmd.AddCommand(list, configure, c.pluginLogs(), c.switchPlugin("enable", "Start a plugin", true), c.switchPlugin("disable", "Stop a plugin", false))
 	return cmd
 }

@@ -20,9 +20,9 @@ import (
 	"github.com/karov-crm/karov/plugins/plugintest"
 )
 
-const examplePackage = "github.com/karov-crm/karov/plugins/example"
+const examplePackage = "github.com/karov-crm/karov/plugins/example/channel"
 
-const exampleDir = "../../plugins/example"
+const exampleDir = "../../plugins/example/channel"
 
 // hostVariable makes this test program act as a host over the folder it names, until it is killed.
 const hostVariable = "KAROV_TEST_HOST"

@@ -20,7 +20,7 @@ import (
 func build(t *testing.T) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "example")
-	out, err := exec.Command("go", "build", "-o", to, "github.com/karov-crm/karov/plugins/example").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", to, "github.com/karov-crm/karov/plugins/example/channel").CombinedOutput()
 	if err != nil {
 		t.Fatalf("build the example: %v\n%s", err, out)
 	}

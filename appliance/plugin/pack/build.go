@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"debug/elf"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -25,33 +24,50 @@ import (
 // Left out is what a plugin needs only while it is being made: names that begin with a dot, Go's source and module
 // files, folders named testdata, __pycache__ and node_modules, and packages. A secret key is refused.
 func Build(dir string, w io.Writer, key *Signer, describe Describe) (*Manifest, error) {
-	contents, m, err := gather(dir)
+	contents, m, err := prepare(dir, describe)
 	if err != nil {
 		return nil, err
 	}
-	d, err := describe(contents[pluginYAML])
-	if err != nil {
+	if err := key.may(m); err != nil {
 		return nil, err
-	}
-	m.ID, m.Version, m.API, m.Permissions = d.ID, d.Version, d.API, d.Permissions
-	if m.Arch, err = archOf(contents, m.Files, d); err != nil {
-		return nil, err
-	}
-	if err := m.check(); err != nil {
-		return nil, err
-	}
-	if _, err := m.programs(d); err != nil {
-		return nil, err
-	}
-	if c := key.Certificate; !c.Covers(m.ID) {
-		return nil, fault.New(fault.Forbidden, "pack.namespace", "id", m.ID, "name", c.Name, "namespace", c.Namespace)
-	} else if beyond := m.Permissions.Beyond(c.Ceiling); len(beyond) > 0 {
-		return nil, fault.New(fault.Forbidden, "pack.beyond-ceiling", "name", c.Name, "what", cut(strings.Join(beyond, "; ")))
 	}
 	return m, write(w, m, contents, key)
 }
 
-// write writes the zip.
+// prepare reads the plugin in a folder and lists what its package will hold.
+func prepare(dir string, describe Describe) (map[string][]byte, *Manifest, error) {
+	contents, m, err := gather(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := describe(contents[pluginYAML])
+	if err != nil {
+		return nil, nil, err
+	}
+	m.ID, m.Version, m.API, m.Permissions = d.ID, d.Version, d.API, d.Permissions
+	if m.Arch, err = archOf(contents, m.Files, d); err != nil {
+		return nil, nil, err
+	}
+	if err := m.check(); err != nil {
+		return nil, nil, err
+	}
+	_, err = m.programs(d)
+	return contents, m, err
+}
+
+// may tells whether the certificate covers what is to be signed.
+func (s *Signer) may(m *Manifest) error {
+	c := s.Certificate
+	if !c.Covers(m.ID) {
+		return fault.New(fault.Forbidden, "pack.namespace", "id", m.ID, "name", c.Name, "namespace", c.Namespace)
+	}
+	if beyond := m.Permissions.Beyond(c.Ceiling); len(beyond) > 0 {
+		return fault.New(fault.Forbidden, "pack.beyond-ceiling", "name", c.Name, "what", cut(strings.Join(beyond, "; ")))
+	}
+	return nil
+}
+
+// write writes the zip, signed when there is a key.
 func write(w io.Writer, m *Manifest, contents map[string][]byte, key *Signer) error {
 	manifest, err := json.MarshalIndent(m, "", " ")
 	if err != nil {
@@ -61,12 +77,8 @@ func write(w io.Writer, m *Manifest, contents map[string][]byte, key *Signer) er
 	if len(manifest) > maxManifest {
 		return refuse("pack.too-large", "what", ManifestName, "limit", maxManifest)
 	}
-	signature := base64.StdEncoding.EncodeToString(sign(key.secret(), manifestDomain, manifest)) + "\n"
 	z := &zipWriter{w: w}
-	for _, part := range []struct {
-		name    string
-		content []byte
-	}{{ManifestName, manifest}, {SignatureName, []byte(signature)}, {CertificateName, key.Certificate.Encode()}} {
+	for _, part := range key.seal(manifest) {
 		if err := z.add(part.name, 0o644, part.content); err != nil {
 			return fmt.Errorf("write the package: %w", err)
 		}

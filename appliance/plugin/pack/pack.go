@@ -118,7 +118,7 @@ func Verify(r io.ReaderAt, size int64, trust *Trust, o Options) (*Package, error
 		return nil, err
 	}
 	p := &Package{entries: entries, from: r}
-	if err := p.readSeal(); err != nil {
+	if err := p.readSeal(true); err != nil {
 		return nil, err
 	}
 	if err := p.checkSigner(trust, o.Now); err != nil {
@@ -136,8 +136,8 @@ func Verify(r io.ReaderAt, size int64, trust *Trust, o Options) (*Package, error
 	return p, p.checkContents(o.Describe)
 }
 
-// readSeal reads the three files that are about the others.
-func (p *Package) readSeal() error {
+// readSeal reads the three files that are about the others; of a package that need not be signed, those that are there.
+func (p *Package) readSeal(signed bool) error {
 	p.seal = map[string][]byte{}
 	for _, part := range []struct {
 		name    string
@@ -145,6 +145,9 @@ func (p *Package) readSeal() error {
 		missing string
 	}{{ManifestName, maxManifest, "pack.manifest-missing"}, {SignatureName, maxSmall, "pack.unsigned"}, {CertificateName, maxSmall, "pack.unsigned"}} {
 		e := p.entry(part.name)
+		if e == nil && !signed && part.name != ManifestName {
+			continue
+		}
 		if e == nil {
 			return refuse(part.missing, "file", part.name)
 		}

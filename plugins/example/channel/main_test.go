@@ -13,7 +13,7 @@ import (
 func TestConformance(t *testing.T) {
 	dir := t.TempDir()
 	plugintest.Run(t, plugintest.Plugin{
-		Dir: ".", Package: "github.com/karov-crm/karov/plugins/example",
+		Dir: ".", Package: ".",
 		Config: map[string]string{"folder": dir},
 		Wrong:  map[string]string{"folder": "not/absolute"},
 		Bring: func(t testing.TB, words string) {
