@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -37,6 +38,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// withoutDetector builds this very test program without what the race detector adds: that takes more memory than a plugin may have.
+var withoutDetector = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "k")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "plain")
+	if out, err := exec.Command("go", "test", "-c", "-o", file, ".").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build the test program: %w\n%s", err, out)
+	}
+	return os.ReadFile(file)
+})
+
 // room is the folders of one plugin, and a file outside them.
 type room struct{ dir string }
 
@@ -55,17 +70,15 @@ func newRoom(t *testing.T) room {
 			t.Fatal(err)
 		}
 	}
-	// The test program itself is the plugin: a link keeps it out of the package's own folder's rights.
-	self, err := os.Executable()
+	// The test program itself is both the plugin and the launcher.
+	program, err := withoutDetector()
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := os.ReadFile(self)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(r.path("package/plugin"), program, 0o700); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"package/plugin", "launcher"} {
+		if err := os.WriteFile(r.path(name), program, 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return r
 }
@@ -87,16 +100,12 @@ func launched(t *testing.T, spec Spec, env ...string) (Report, string, error) {
 	}
 	defer start.Close()
 	var out, errs strings.Builder
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	cmd := exec.Command(self, Command)
+	cmd := exec.Command(filepath.Join(spec.Sockets, "../launcher"), Command)
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, &out, &errs
 	cmd.ExtraFiles = append([]*os.File{null}, start.Files()...)
 	if err := cmd.Start(); err != nil {
