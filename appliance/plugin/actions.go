@@ -93,10 +93,10 @@ func (h *Host) Act(ctx context.Context, press Press) (Outcome, error) {
 // plugin itself asks, by what it does for the person.
 func (h *Host) mayPress(ctx context.Context, a ActionSpec, press Press) error {
 	if len(press.Records) > maxPressed {
-		return fault.InvalidField("records", "field.too-many")
+		return fault.InvalidField("records", "field.too-many", "limit", maxPressed)
 	}
 	if len(press.Input) > maxInputs {
-		return fault.InvalidField("input", "field.too-many")
+		return fault.InvalidField("input", "field.too-many", "limit", maxInputs)
 	}
 	for _, ref := range press.Records {
 		if a.Entity != "" && ref.Entity != a.Entity {

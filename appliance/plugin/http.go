@@ -151,7 +151,7 @@ func notYet(sent <-chan error) error {
 // gaveUp answers for a plugin that did not.
 func (s *session) gaveUp(w http.ResponseWriter, err error) error {
 	status := http.StatusBadGateway
-	if f := fromWire(err, "plugin.not-running"); f.Kind == fault.Unavailable {
+	if f := fromWire(err, "plugin.view-failed"); f.Kind == fault.Unavailable {
 		status = http.StatusServiceUnavailable
 	}
 	http.Error(w, http.StatusText(status), status)

@@ -241,7 +241,7 @@ func (c *checker) once(name, what string) {
 // notMany refuses a list that is too long, and tells whether it is worth reading.
 func (c *checker) notMany(name string, n, limit int) bool {
 	if n > limit {
-		c.wrong(name, "field.too-many")
+		c.wrong(name, "field.too-many", "limit", limit)
 	}
 	return n <= limit
 }

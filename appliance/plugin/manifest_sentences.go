@@ -66,7 +66,7 @@ func parseSentences(raw []byte, file string) (map[string]string, error) {
 	}
 	c := &checker{}
 	if len(m) > maxSentences {
-		c.wrong("", "field.too-many")
+		c.wrong("", "field.too-many", "limit", maxSentences)
 	}
 	for _, key := range slices.Sorted(maps.Keys(m)) {
 		if !wire.ValidKey(key) || !plainText(m[key], maxSentence) || m[key] == "" {
