@@ -60,6 +60,9 @@ func (p *supervised) watch(ctx, patience context.Context, s *session) error {
 		case <-tick.C:
 		}
 		if err := v.look(ctx, s); err != nil && ctx.Err() == nil {
+			if over := s.process.overrun.Load(); over != nil { // it does not answer because it was killed for this
+				return over
+			}
 			return err // close kills it
 		}
 		p.weigh(s.pid())
