@@ -14,6 +14,7 @@ import (
 	"github.com/karov-crm/karov/appliance/contact"
 	"github.com/karov-crm/karov/appliance/inbox"
 	"github.com/karov-crm/karov/appliance/plugin"
+	"github.com/karov-crm/karov/appliance/schema"
 )
 
 const timelineRowsFirst = 20
@@ -26,6 +27,8 @@ type contactView struct {
 	Region        string
 	MayChange     bool
 	Slots         []viewPlace // views of plugins
+	Linked        []linkedView
+	Added         []recordDetail // what the fields say that the office or a plugin added
 	Acts          []plugin.ActionRef
 }
 
@@ -77,6 +80,9 @@ func (p *pages) contact(c echo.Context) error {
 		return err
 	}
 	x.Slots = p.slots(frame.Of(c), plugin.OnCard, &plugin.Ref{Entity: "contact", ID: x.ID}, "contact:"+x.ID.String())
+	if x.Linked, err = p.linked(c, "contact", x.ID); err != nil {
+		return err
+	}
 	return p.Page(c, http.StatusOK, x.Title(), contactPage(frame.Of(c), x))
 }
 
@@ -113,6 +119,17 @@ func (p *pages) contactTalks(c echo.Context) error {
 	return p.Part(c, http.StatusOK, contactTalks(frame.Of(c), x))
 }
 
+func (p *pages) contactLinked(c echo.Context) error {
+	x, err := p.contactView(c)
+	if err != nil {
+		return err
+	}
+	if x.Linked, err = p.linked(c, "contact", x.ID); err != nil {
+		return err
+	}
+	return p.Part(c, http.StatusOK, contactLinked(frame.Of(c), x))
+}
+
 func (p *pages) contactView(c echo.Context) (x contactView, err error) {
 	id, err := idOf(c, "id")
 	if err != nil {
@@ -126,7 +143,23 @@ func (p *pages) contactView(c echo.Context) (x contactView, err error) {
 	x.MayChange = p.may(c, access.Change, "contact")
 	x.Names = p.names(ctx, x.Owner)
 	x.Acts = p.mayAct(c, "contact", "card")
-	return x, nil
+	return x, p.added(c, &x)
+}
+
+// added reads the fields of a customer that the office or a plugin added.
+func (p *pages) added(c echo.Context, x *contactView) error {
+	ctx, v := c.Request().Context(), frame.Of(c)
+	e := p.Book.Schema().Entity("contact")
+	fields := slices.DeleteFunc(p.readable(ctx, e), func(f *schema.Field) bool { return !f.Custom })
+	if len(fields) == 0 {
+		return nil
+	}
+	r, err := p.Book.Get(ctx, e.Name, x.ID)
+	if err != nil {
+		return err
+	}
+	x.Added = p.recordTeller(ctx, v).details(e, r, fields)
+	return nil
 }
 
 func (x timelineView) path(cursor string) string {

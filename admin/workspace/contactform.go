@@ -2,6 +2,7 @@ package workspace
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/karov-crm/karov/appliance/contact"
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/record"
+	"github.com/karov-crm/karov/appliance/schema"
 )
 
 // contactForm is the form of a customer, new or known: what stands in its fields, what is wrong with them, and where
@@ -29,12 +31,14 @@ type contactForm struct {
 	Clashes []clash
 	People  []person
 	Key     string
+	More    recordForm // the fields that the office or a plugin added
 }
 
 // beforeField comes before the names of the hidden fields that keep what a field held when the form was made.
 const beforeField = "before."
 
-type clash struct{ Field, Mine, Theirs string }
+// clash is a field that two people changed. Label is its name where it is not built in.
+type clash struct{ Field, Label, Mine, Theirs string }
 
 func contactFields() []string {
 	return []string{"name", "kind", "company", "phones", "emails", "city", "address", "birthday", "note", "owner"}
@@ -166,6 +170,12 @@ func (p *pages) contactNew(c echo.Context) error {
 			x.Values.Set(name, given)
 		}
 	}
+	if err := p.more(c, &x); err != nil {
+		return err
+	}
+	for _, f := range x.More.Fields {
+		x.Values[f.Name] = defaultTexts(f.Default)
+	}
 	return p.showForm(c, http.StatusOK, x)
 }
 
@@ -174,7 +184,11 @@ func (p *pages) contactCreate(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	made, err := p.Contacts.CreateOnce(c.Request().Context(), x.Key, x.changes())
+	changes, err := p.allChanges(c, &x)
+	var made contact.Contact
+	if err == nil {
+		made, err = p.Contacts.CreateOnce(c.Request().Context(), x.Key, changes)
+	}
 	if fault.KindOf(err) == fault.Invalid && err != nil {
 		return p.showForm(c, http.StatusUnprocessableEntity, x.refused(frame.Of(c), err))
 	}
@@ -189,7 +203,12 @@ func (p *pages) contactEdit(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.showForm(c, http.StatusOK, contactForm{Was: was, Version: was.Version, Values: valuesOf(was), Key: frame.Of(c).Key()})
+	x := contactForm{Was: was, Version: was.Version, Values: valuesOf(was), Key: frame.Of(c).Key()}
+	if err := p.more(c, &x); err != nil {
+		return err
+	}
+	maps.Copy(x.Values, x.More.Stored)
+	return p.showForm(c, http.StatusOK, x)
 }
 
 func (p *pages) contactSave(c echo.Context) error {
@@ -200,11 +219,16 @@ func (p *pages) contactSave(c echo.Context) error {
 	if x.Was, err = p.contactOf(c); err != nil {
 		return err
 	}
-	changes := x.changes()
-	if len(changes) == 0 {
+	changes, err := p.allChanges(c, &x)
+	switch {
+	case fault.KindOf(err) == fault.Invalid && err != nil:
+		return p.showForm(c, http.StatusUnprocessableEntity, x.refused(frame.Of(c), err))
+	case err != nil:
+		return err
+	case len(changes) == 0:
 		return p.Done(c, x.back())
 	}
-	clashes := x.clashes(changes)
+	clashes := append(x.clashes(changes), x.More.clashes(frame.Of(c), changes)...)
 	if len(clashes) == 0 {
 		x.Version = x.Was.Version // whatever others changed, it was not these fields
 	}
@@ -218,6 +242,43 @@ func (p *pages) contactSave(c echo.Context) error {
 		return p.showForm(c, http.StatusUnprocessableEntity, x.refused(frame.Of(c), err))
 	}
 	return err
+}
+
+// more puts the fields into the form that the office or a plugin added to customers.
+func (p *pages) more(c echo.Context, x *contactForm) error {
+	ctx := c.Request().Context()
+	e := p.Book.Schema().Entity("contact")
+	more, err := p.recordForm(ctx, e)
+	if err != nil {
+		return err
+	}
+	more.Fields = slices.DeleteFunc(more.Fields, func(f *schema.Field) bool { return !f.Custom })
+	more.Values = x.Values
+	if !x.New() && len(more.Fields) > 0 {
+		if more.Was, err = p.Book.Get(ctx, e.Name, x.Was.ID); err != nil {
+			return err
+		}
+		more.Stored = p.recordTeller(ctx, frame.Of(c)).stored(e, more.Was, more.Fields)
+	}
+	x.More = more
+	return nil
+}
+
+// allChanges are the fields that were changed, those that were added to customers among them.
+func (p *pages) allChanges(c echo.Context, x *contactForm) (record.Values, error) {
+	if err := p.more(c, x); err != nil {
+		return nil, err
+	}
+	changes := x.changes()
+	more, wrong, err := x.More.changes(p.recordTeller(c.Request().Context(), frame.Of(c)))
+	if err != nil {
+		return nil, err
+	}
+	if len(wrong) > 0 {
+		return nil, &fault.Error{Kind: fault.Invalid, Key: "input.invalid", Fields: wrong}
+	}
+	maps.Copy(changes, more)
+	return changes, nil
 }
 
 func (p *pages) contactOf(c echo.Context) (contact.Contact, error) {
@@ -243,7 +304,7 @@ func readForm(c echo.Context) (contactForm, error) {
 // refused keeps what was typed and says what is wrong with it.
 func (x contactForm) refused(v frame.View, err error) contactForm {
 	x.Wrong = fault.Of(err).Fields
-	if !slices.ContainsFunc(x.Wrong, func(f fault.Field) bool { return slices.Contains(contactFields(), f.Name) }) {
+	if !slices.ContainsFunc(x.Wrong, func(f fault.Field) bool { return slices.Contains(contactFields(), f.Name) || x.More.shows(f.Name) }) {
 		x.Problem = v.Say(err)
 	}
 	return x
@@ -265,6 +326,11 @@ func (x contactForm) clashes(changes record.Values) (list []clash) {
 // then a decision. Fields that nobody typed in show what is stored now.
 func (x contactForm) clashed(clashes []clash) contactForm {
 	stored, changes := valuesOf(x.Was), x.changes()
+	for _, f := range x.More.Fields {
+		if text(x.Values[f.Name]) == x.before(f.Name) {
+			x.Values[f.Name] = x.More.Stored[f.Name]
+		}
+	}
 	for _, name := range contactFields() {
 		if _, mine := changes[name]; !mine {
 			x.Values[name] = stored[name]
@@ -280,6 +346,7 @@ func (p *pages) showForm(c echo.Context, status int, x contactForm) error {
 	if x.People, err = p.people(ctx, p.Gate.Scope(ctx, access.Assign, "contact") == access.All); err != nil {
 		return err
 	}
+	x.More.Values, x.More.Wrong, x.More.Problem, x.More.People = x.Values, x.Wrong, x.Problem, x.People
 	title := v.T("contact.new")
 	if !x.New() {
 		title = v.T("contact.editing", "name", x.Was.Title())

@@ -9,6 +9,7 @@ import (
 
 	"github.com/karov-crm/karov/admin/frame"
 	"github.com/karov-crm/karov/appliance/access"
+	"github.com/karov-crm/karov/appliance/plugin"
 	"github.com/karov-crm/karov/appliance/record"
 	"github.com/karov-crm/karov/appliance/search"
 )
@@ -70,7 +71,7 @@ func (p *pages) lookupView(c echo.Context) (lookupView, error) {
 	}
 	for _, h := range found {
 		id := record.ID(h.ID).String()
-		row := hit{ID: id, Path: "/contacts/" + id, Title: h.Title, Marked: marked(h.Title, h.Marks)}
+		row := hit{ID: id, Path: recordPath(&plugin.Ref{Entity: h.Entity, ID: record.ID(h.ID)}), Title: h.Title, Marked: marked(h.Title, h.Marks)}
 		if h.Subtitle != "" {
 			row.Subtitle = marked(h.Subtitle, h.SubtitleMarks)
 		}

@@ -3,8 +3,6 @@ package workspace
 import (
 	"fmt"
 	"html"
-	"io"
-	"mime"
 	"net/http"
 	"path"
 	"regexp"
@@ -81,14 +79,7 @@ func (p *pages) messageFile(c echo.Context) error {
 		return err
 	}
 	defer func() { _ = body.Close() }() // read only
-	h := c.Response().Header()
-	h.Set("Content-Security-Policy", filePolicy)
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": safeName(file.Name)}))
-	h.Set("Content-Length", strconv.FormatInt(file.Size, 10))
-	h.Set(echo.HeaderContentType, "application/octet-stream")
-	c.Response().WriteHeader(http.StatusOK)
-	_, err = io.Copy(c.Response(), body)
-	return err
+	return keepFile(c, body, file.Name, file.Size)
 }
 
 // message finds a message of the conversation in the path: one of another conversation is not found, whatever its id.

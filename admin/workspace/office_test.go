@@ -120,7 +120,8 @@ func newOffice(t testing.TB) *office {
 	gate := must[*access.Gate](t)(access.NewGate())
 	facts := journal.New(db, o.clock.now)
 	kinds := must[*schema.Schema](t)(schema.New(slices.Concat(inbox.Entities(), deal.Entities("ILS"),
-		[]schema.Entity{contact.Entity(), contact.TagEntity(), task.Entity()})...))
+		[]schema.Entity{customers(), contact.TagEntity(), task.Entity()}, lorries())...))
+	gate.SetCustom([]string{"vehicles.asset", "vehicles.order"})
 	book := record.NewBook(record.Parts{DB: db, Schema: schema.Fixed(kinds), Gate: gate, Journal: facts, Now: o.clock.now})
 	o.book = book
 	jobs := job.NewQueue(db, o.clock.now)

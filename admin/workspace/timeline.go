@@ -12,6 +12,7 @@ import (
 	"github.com/karov-crm/karov/appliance/deal"
 	"github.com/karov-crm/karov/appliance/inbox"
 	"github.com/karov-crm/karov/appliance/journal"
+	"github.com/karov-crm/karov/appliance/plugin"
 	"github.com/karov-crm/karov/appliance/record"
 	"github.com/karov-crm/karov/appliance/task"
 )
@@ -87,8 +88,14 @@ func (t teller) record(r record.Record) entry {
 		return t.lead(deal.LeadFromRecord(r))
 	}
 	e := entry{ID: "record-" + r.ID.String(), Icon: icon("history"), At: r.CreatedAt(), Title: r.Entity()}
-	if key := "entity." + r.Entity(); t.v.Has(key) {
-		e.Title = t.v.T(key)
+	if kind := t.Book.Schema().Entity(r.Entity()); kind != nil {
+		e.Title = entityName(t.v, kind, false)
+		if kind.Title != "" {
+			e.Title += subject(r.Text(kind.Title))
+		}
+		if generic(kind) {
+			e.Icon, e.Href = icon("list-details"), recordPath(&plugin.Ref{Entity: kind.Name, ID: r.ID})
+		}
 	}
 	return e
 }

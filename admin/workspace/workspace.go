@@ -1,6 +1,6 @@
 // Package workspace is the staff's day: who waits, lookup, the customer's card, the inbox and a conversation.
 //
-// It owns the paths /, /lookup, /contacts and /inbox and no data: a page decodes what a browser sent, asks a room, and
+// It owns the paths /, /lookup, /contacts, /inbox, /records and /views and no data: a page decodes what a browser sent, asks a room, and
 // draws the answer. Each page's Go, template and test lie side by side and bear its name.
 //
 // It promises that every page works without script and by keyboard; that what strangers wrote is shown as text, in its
@@ -53,6 +53,7 @@ func Register(f *frame.Frame, r Rooms) {
 		frame.MenuItem{Path: "/inbox", Key: "inbox.menu", Icon: "inbox", Shortcut: "i"},
 		frame.MenuItem{Path: "/contacts", Key: "contacts.menu", Icon: "users", Shortcut: "c"},
 	)
+	f.MoreMenu(p.recordMenu)
 	f.MoreMenu(p.viewMenu)
 	f.GET("/", p.home)
 	f.GET("/home/waiting", p.homeWaiting)
@@ -65,6 +66,7 @@ func Register(f *frame.Frame, r Rooms) {
 	f.GET("/contacts/:id/timeline", p.contactTimeline)
 	f.GET("/contacts/:id/top", p.contactTop)
 	f.GET("/contacts/:id/talks", p.contactTalks)
+	f.GET("/contacts/:id/linked", p.contactLinked)
 	f.GET("/contacts/:id/edit", p.contactEdit)
 	f.POST("/contacts/:id/edit", p.contactSave)
 	f.GET("/inbox", p.inbox)
@@ -78,6 +80,14 @@ func Register(f *frame.Frame, r Rooms) {
 	f.POST("/inbox/:id/messages/:message/retry", p.messageRetry)
 	f.GET("/inbox/:id/messages/:message/formatted", p.messageFormatted)
 	f.GET("/inbox/:id/files/:message/:number", p.messageFile)
+	f.GET("/records/:entity", p.records)
+	f.GET("/records/:entity/new", p.recordNew)
+	f.POST("/records/:entity/new", p.recordCreate)
+	f.GET("/records/:entity/:id", p.record)
+	f.GET("/records/:entity/:id/top", p.recordTop)
+	f.GET("/records/:entity/:id/edit", p.recordEdit)
+	f.POST("/records/:entity/:id/edit", p.recordSave)
+	f.GET("/records/:entity/:id/files/:field/:number", p.recordFile)
 	f.GET("/views/:plugin/:view", p.view)
 	f.GET("/views/:plugin/:view/part", p.viewPart)
 	f.POST("/actions/:plugin/:action", p.press)
