@@ -39,7 +39,8 @@ func (b *Book) Together(ctx context.Context, tx store.Tx, fn func(ctx context.Co
 	if err := fn(context.WithValue(ctx, togetherKey{}, t)); err != nil {
 		return err
 	}
-	docs := make([]search.Doc, 0, len(t.written))
+	bulk := search.NewBulk(tx)
+	defer bulk.Drop()
 	for _, which := range t.written {
 		doc, ok := b.docOf(tx, which)
 		if !ok {
@@ -48,9 +49,11 @@ func (b *Book) Together(ctx context.Context, tx store.Tx, fn func(ctx context.Co
 			}
 			continue
 		}
-		docs = append(docs, doc)
+		if err := bulk.Put(doc); err != nil { // its words are cut while the next one is described
+			return err
+		}
 	}
-	return search.PutAll(tx, docs)
+	return bulk.Write()
 }
 
 // docOf is what lookup finds a record by as it is now; ok is false for one that it does not find.
