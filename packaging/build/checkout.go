@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,8 +84,9 @@ func sourceDate(ctx context.Context, root string) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// examplePlugin is made to be copied by authors; no office gets it.
-const examplePlugin = "example"
+// notForEveryOffice are the plugins that the package does not bring, since what lies in its folder runs in each office:
+// one that is made to be copied by authors, and a vertical that an office installs when it wants it.
+func notForEveryOffice() []string { return []string{"example", "fieldservice"} }
 
 // pluginNames lists the folders below plugins/ that make a plugin for offices:
 // those with a plugin.yaml and a main package beside it.
@@ -96,7 +98,7 @@ func pluginNames(ctx context.Context, root string) ([]string, error) {
 	var names []string
 	for _, m := range manifests {
 		name := filepath.Base(filepath.Dir(m))
-		if name == examplePlugin {
+		if slices.Contains(notForEveryOffice(), name) {
 			continue
 		}
 		cmd := exec.CommandContext(ctx, "go", "list", "-f", "{{.Name}}", "./plugins/"+name)

@@ -23,6 +23,8 @@ func smallSource() map[string]string {
 		"plugins/post/testdata/other.yaml":        "not: shipped\n",
 		"plugins/example/main.go":                 "package main\nfunc main() {}\n",
 		"plugins/example/plugin.yaml":             "id: x.example\nbinary: example\n",
+		"plugins/fieldservice/main.go":            "package main\nfunc main() {}\n",
+		"plugins/fieldservice/plugin.yaml":        "id: x.fieldservice\nbinary: fieldservice\n",
 		"plugins/sdk/sdk.go":                      "package sdk\n",
 		"plugins/lib/lib.go":                      "package lib\n",
 		"plugins/lib/plugin.yaml":                 "id: has no program\n",
