@@ -61,7 +61,6 @@ func Register(f *frame.Frame, r Rooms) {
 	})
 	f.GET("/console/plugins", p.only(p.plugins))
 	f.GET("/console/plugins/:id", p.only(p.plugin))
-	f.GET("/console/plugins/:id/log", p.only(p.pluginLog))
 	f.POST("/console/plugins/:id/state", p.only(p.pluginState))
 	f.POST("/console/plugins/:id/jobs/:job", p.only(p.pluginJob))
 }

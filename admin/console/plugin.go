@@ -86,8 +86,6 @@ func levelClass(l slog.Level) string {
 	return ""
 }
 
-func (x pluginView) logPath() string { return x.path() + "/log?level=" + x.Level }
-
 func (p *pages) pluginView(c echo.Context) (x pluginView, err error) {
 	ctx, id := c.Request().Context(), c.Param("id")
 	rows, err := p.rows(ctx)
@@ -124,14 +122,6 @@ func (p *pages) plugin(c echo.Context) error {
 		return err
 	}
 	return p.Page(c, http.StatusOK, x.Name, pluginPage(frame.Of(c), x))
-}
-
-func (p *pages) pluginLog(c echo.Context) error {
-	x, err := p.pluginView(c)
-	if err != nil {
-		return err
-	}
-	return p.Part(c, http.StatusOK, pluginLog(frame.Of(c), x))
 }
 
 // pluginState starts a plugin or stops it. It is remembered past a restart.
