@@ -34,7 +34,7 @@ func (w *site) rescan() (keys []string) {
 }
 
 func TestADroppedPackageIsInstalledAndUpgraded(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	one, two, three := s.mover("1.0.0"), s.mover("1.1.0"), s.mover("1.2.0-dead")
 	w := newSite(t, s, nil)
 	w.put("old", one)
@@ -62,7 +62,7 @@ func TestADroppedPackageIsInstalledAndUpgraded(t *testing.T) {
 
 // TestARestoredOfficeGetsItsPluginsBack: a backup holds what is installed, and the folder has the files.
 func TestARestoredOfficeGetsItsPluginsBack(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	raw := s.mover("1.0.0", asksMuch)
 	w := newSite(t, s, nil)
 	must(t, w.install(raw))
@@ -83,7 +83,7 @@ func TestARestoredOfficeGetsItsPluginsBack(t *testing.T) {
 }
 
 func TestADroppedPackageIsFoundByItself(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	raw := s.mover("1.0.0")
 	w := newSite(t, s, func(o *plugin.InstallerOptions) { o.Poll = 20 * time.Millisecond })
 	w.put("mover", raw)
@@ -91,7 +91,7 @@ func TestADroppedPackageIsFoundByItself(t *testing.T) {
 }
 
 func TestWhatADroppedPackageAsksForWaits(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	one, two := s.mover("1.0.0"), s.mover("1.1.0", asksMuch)
 	w := newSite(t, s, nil)
 	w.put("one", one)
@@ -147,7 +147,7 @@ func TestOurOwnPluginsNeedNoApproval(t *testing.T) {
 }
 
 func TestOnlyAdministratorsDrop(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	raw := s.mover("1.0.0")
 	w := newSite(t, s, nil)
 	file := w.put("mover", raw)
@@ -186,7 +186,7 @@ func TestAFullDiskLeavesTheOldVersion(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("NOT RUN: needs root to mount a small disk")
 	}
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	one, two := s.mover("1.0.0"), s.mover("1.1.0")
 	program, err := buildMover()
 	must(t, err)

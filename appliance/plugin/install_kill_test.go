@@ -80,7 +80,7 @@ func actAsInstaller(home string) {
 // TestKillingAnInstallationLeavesOneOrTheOther kills a process in the middle of installing, at any moment, and opens
 // what it left: one of the two versions is there, whole, and runs.
 func TestKillingAnInstallationLeavesOneOrTheOther(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	one, two := s.mover("1.0.0"), s.mover("1.1.0")
 	w := newSite(t, s, func(o *plugin.InstallerOptions) { o.Drop = "" })
 	for name, raw := range map[string][]byte{"one": one, "two": two} {

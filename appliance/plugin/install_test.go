@@ -43,15 +43,23 @@ func newShop(t testing.TB, namespace string) *shop {
 
 func signerUnder(t testing.TB, root *pack.RootKey, namespace string) *pack.Signer {
 	t.Helper()
-	key, err := pack.GenerateReseller("Test shop")
+	signer, err := newSigner(root, namespace)
 	must(t, err)
+	return signer
+}
+
+func newSigner(root *pack.RootKey, namespace string) (*pack.Signer, error) {
+	key, err := pack.GenerateReseller("Test shop")
+	if err != nil {
+		return nil, err
+	}
 	c, err := root.IssueCertificate(key.Reseller, pack.Terms{
 		Namespace: namespace, Ceiling: pack.Everything(), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	})
-	must(t, err)
-	signer, err := pack.NewSigner(key, c)
-	must(t, err)
-	return signer
+	if err != nil {
+		return nil, err
+	}
+	return pack.NewSigner(key, c)
 }
 
 func must(t testing.TB, err error) {
@@ -75,10 +83,40 @@ var buildMover = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(file)
 })
 
+// usual is the root and the reseller of most tests, so that these share their packages.
+var usual = sync.OnceValues(func() (*pack.RootKey, *pack.Signer) {
+	root, err := pack.GenerateRoot("Test root")
+	if err != nil {
+		return nil, nil
+	}
+	signer, err := newSigner(root, "test.rogue")
+	if err != nil {
+		return nil, nil
+	}
+	return root, signer
+})
+
+// packed are packages by signer, version and what is in them.
+var packed sync.Map
+
+// usualShop is a shop with the usual root.
+func usualShop(t testing.TB) *shop {
+	t.Helper()
+	root, signer := usual()
+	if signer == nil {
+		t.Fatal("there is no usual root")
+	}
+	return &shop{t: t, root: root, signer: signer}
+}
+
 // mover packs a version of the mover; more is added to its plugin.yaml. It takes its time, so a test whose probation ends
 // packs before.
 func (s *shop) mover(version string, more ...string) []byte {
 	s.t.Helper()
+	key := s.signer.Certificate.Serial + version + strings.Join(more, "\n")
+	if raw, ok := packed.Load(key); ok {
+		return raw.([]byte)
+	}
 	program, err := buildMover()
 	must(s.t, err)
 	dir := s.t.TempDir()
@@ -88,6 +126,7 @@ func (s *shop) mover(version string, more ...string) []byte {
 	var b bytes.Buffer
 	_, err = plugin.BuildPackage(dir, &b, s.signer)
 	must(s.t, err)
+	packed.Store(key, b.Bytes())
 	return b.Bytes()
 }
 
@@ -243,7 +282,7 @@ func keyOf(t testing.TB, what string, err error, key string) {
 }
 
 func TestInstallUpgradeRollbackRemove(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	w := newSite(t, s, nil)
 	one, two := s.mover("1.0.0"), s.mover("1.1.0")
 	must(t, w.install(one))
@@ -283,7 +322,7 @@ func TestInstallUpgradeRollbackRemove(t *testing.T) {
 }
 
 func TestOnlyAdministratorsInstall(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	w := newSite(t, s, nil)
 	agent := access.WithActor(t.Context(), access.Actor{ID: "a", Role: access.Agent})
 	raw := bytes.NewReader(s.mover("1.0.0"))
@@ -307,7 +346,7 @@ func TestOnlyAdministratorsInstall(t *testing.T) {
 const asksMuch = "permissions:\n  records:\n    - {entity: contact, verbs: [see, change]}\n  egress:\n    - {to: \"api.example.com:443\"}\nfields:\n  - {entity: contact, name: mover_note, type: text, label: {he: a, en: a, ru: a}}"
 
 func TestPermissionsAreAskedAndTheirDifferenceIsShown(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	w := newSite(t, s, nil)
 	little := s.mover("1.0.0", "permissions:\n  records:\n    - {entity: contact, verbs: [see]}\n  memory: 512MB")
 	_, err := w.in.Install(w.owner, bytes.NewReader(little), "")
@@ -336,7 +375,7 @@ func TestPermissionsAreAskedAndTheirDifferenceIsShown(t *testing.T) {
 }
 
 func TestVersionsThatDoNotDoAreTakenBack(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	w := newSite(t, s, nil)
 	keyOf(t, "a first one that is dead", w.install(s.mover("0.9.0-dead")), "plugin.not-started")
 	if len(w.host.List()) != 0 || len(w.folders()) != 0 {
@@ -362,7 +401,7 @@ func TestVersionsThatDoNotDoAreTakenBack(t *testing.T) {
 }
 
 func TestARollbackOutOfAProbation(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	w := newSite(t, s, func(o *plugin.InstallerOptions) { o.Probation = time.Hour })
 	must(t, w.install(s.mover("1.0.0")))
 	w.runs("1.0.0")
@@ -387,7 +426,7 @@ func TestARollbackOutOfAProbation(t *testing.T) {
 }
 
 func TestAnInstalledPluginComesBackWithKarov(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	w := newSite(t, s, func(o *plugin.InstallerOptions) { o.Probation = 1500 * time.Millisecond })
 	must(t, w.install(s.mover("1.0.0")))
 	w.runs("1.0.0")
@@ -413,7 +452,7 @@ func TestAnInstalledPluginComesBackWithKarov(t *testing.T) {
 }
 
 func TestAnotherSigner(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	w := newSite(t, s, nil)
 	must(t, w.install(s.mover("1.0.0")))
 	w.runs("1.0.0")
@@ -433,7 +472,7 @@ func TestAnotherSigner(t *testing.T) {
 }
 
 func TestRevocationStopsNewStarts(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	w := newSite(t, s, nil)
 	must(t, w.install(s.mover("1.0.0")))
 	w.runs("1.0.0")
@@ -464,7 +503,7 @@ func TestRevocationStopsNewStarts(t *testing.T) {
 }
 
 func TestDataThatMoves(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	w := newSite(t, s, nil)
 	steps := func() string {
 		raw, err := os.ReadFile(filepath.Join(w.home, "data", moverID, "steps"))
@@ -495,7 +534,7 @@ func TestDataThatMoves(t *testing.T) {
 // TestAMigrationThatCannotEndIsGoneOnWith: what began to move cannot be read by the old version, so the new one stays,
 // and goes on where it was with the next start and with the next version.
 func TestAMigrationThatCannotEndIsGoneOnWith(t *testing.T) {
-	s := newShop(t, "test.rogue")
+	s := usualShop(t)
 	one, stuck, fixed := s.mover("1.0.0", "data: 1"), s.mover("2.0.0-stuck", "data: 2"), s.mover("2.0.1", "data: 2")
 	w := newSite(t, s, nil)
 	steps := func() string {

