@@ -126,7 +126,11 @@ func messageEntry(v frame.View, m inbox.Message, names map[string]string) entry 
 // factEntry says in words what a fact tells.
 func factEntry(v frame.View, f journal.Fact, names map[string]string) entry {
 	e := entry{ID: "fact-" + strconv.FormatUint(f.Seq, 10), Icon: icon("history"), At: f.At}
-	e.Title = v.T("fact."+f.Name, "name", who(f.Actor, names))
+	said := []any{"name", who(f.Actor, names)}
+	for name, value := range f.About { // of a plugin's fact, whose sentence is its own
+		said = append(said, name, value)
+	}
+	e.Title = v.T("fact."+f.Name, said...)
 	if f.Name == "contact.changed" {
 		e.Icon, e.Text = icon("pencil"), fieldNames(v, f.Fields)
 	}

@@ -31,8 +31,9 @@ type Office interface {
 	// Audit writes to the office's audit what the plugin did outside of Karov's sight, at most 1,000 times a minute. The act
 	// is lower-case words with hyphens, "invoice-sent"; about has at most 10 short values that identify no person.
 	Audit(ctx context.Context, act string, on Ref, about map[string]string) error
-	// Emit tells the journal a fact of the plugin's own, "<plugin id>.<name>": it stands on the record's timeline, and other
-	// plugins that may see the record hear it.
+	// Emit tells the journal a fact of the plugin's own, "<plugin id>.<name>": other plugins that may see the record hear it,
+	// and it stands on the customer's timeline where the plugin has the sentence "fact.<plugin id>.<name>", with {name} for
+	// who did it and what about holds.
 	Emit(ctx context.Context, name string, on Ref, about map[string]string) error
 	// Enqueue asks for one call of one of the plugin's Jobs at job.Due, at once where that is zero, at least once, also
 	// after a fall. The same Name and Key again move it and change its payload. Attempt is not looked at.
