@@ -24,7 +24,7 @@ const sourceVariable = "KAROV_SOURCE"
 
 // kitCommands are those of people who write plugins. None of them needs a daemon.
 func (c *command) kitCommands() []*cobra.Command {
-	return []*cobra.Command{c.newPlugin(), c.packPlugin(), c.signPackage(), c.verifyPackage()}
+	return []*cobra.Command{c.newPlugin(), c.packPlugin(), c.signPackage(), c.verifyPackage(), c.testPlugin()}
 }
 
 func (c *command) newPlugin() *cobra.Command {

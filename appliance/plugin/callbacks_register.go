@@ -30,9 +30,13 @@ type (
 	}
 )
 
-// registerServices adds all services to the server on a session's host socket.
-func registerServices(server *grpc.Server, c *callbacks) {
+// registerServices adds all services to the server on a session's host socket; first: those of the contract's first
+// version.
+func registerServices(server *grpc.Server, c *callbacks, first bool) {
 	wirev1.RegisterHostServer(server, c)
+	if first {
+		return
+	}
 	wirev1.RegisterRecordsServer(server, recordsService{c: c})
 	wirev1.RegisterKVServer(server, kvService{c: c})
 	wirev1.RegisterBlobsServer(server, blobsService{c: c})

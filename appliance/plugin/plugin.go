@@ -101,6 +101,7 @@ type Options struct {
 
 	Launch           []string      // the launcher and its arguments; this program with confine.Command when nil
 	MinimumIsolation confine.Level // less than this is not started; confine.Files when ""
+	First            bool          // speak the contract's first version, 1.0, for the tests of plugins that promise to run under it
 	Own              []string      // folders that no setting can give to a plugin, beside DataDir and RunDir
 }
 

@@ -142,7 +142,7 @@ func (s *session) serve(values map[string]string) error {
 	if err := s.openEgress(values); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	go func() { _ = s.server.Serve(lookedAt{l, s}) }() // ends with close
+	go func() { _ = s.server.Serve(lookedAt{l, s, &atomic.Int32{}}) }() // ends with close
 	return nil
 }
 
@@ -153,7 +153,7 @@ func (s *session) newServer() *grpc.Server {
 		grpc.ChainUnaryInterceptor(s.p.meter.servedUnary, guardUnary, s.limitUnary),
 		grpc.ChainStreamInterceptor(s.p.meter.servedStream, guardStream, s.limitStream))
 	server := grpc.NewServer(append([]grpc.ServerOption{grpc.ChainUnaryInterceptor(s.noteToken), grpc.ChainStreamInterceptor(s.noteTokenStream)}, opts...)...)
-	registerServices(server, &callbacks{s: s})
+	registerServices(server, &callbacks{s: s}, s.p.host.o.First)
 	return server
 }
 
@@ -199,9 +199,11 @@ func (s *session) connect(ctx context.Context) error {
 
 // introduce asks the plugin who it is and compares with the manifest.
 func (s *session) introduce(ctx context.Context) error {
-	who, err := s.base.Info(ctx, &wirev1.InfoRequest{
-		HostVersion: s.p.host.o.Version, Api: wire.API(), Capabilities: wire.Capabilities(),
-	})
+	ask := &wirev1.InfoRequest{HostVersion: s.p.host.o.Version, Api: wire.API(), Capabilities: wire.Capabilities()}
+	if s.p.host.o.First {
+		ask.Api, ask.Capabilities = "1.0", nil
+	}
+	who, err := s.base.Info(ctx, ask)
 	if err != nil {
 		return fault.Wrap(err, fault.Unavailable, "plugin.not-started")
 	}
@@ -218,7 +220,7 @@ func (s *session) introduce(ctx context.Context) error {
 			return notServed(service)
 		}
 	}
-	s.tells = slices.Contains(who.GetCapabilities(), wire.CapabilityHealth)
+	s.tells = slices.Contains(who.GetCapabilities(), wire.CapabilityHealth) && !s.p.host.o.First
 	return nil
 }
 

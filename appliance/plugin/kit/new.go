@@ -80,7 +80,9 @@ func (d *Draft) files(from pattern) (map[string][]byte, error) {
 			return err
 		}
 		raw, err := fs.ReadFile(example.Files, name)
-		name = strings.TrimPrefix(name, from.folder+"/")
+		if name = strings.TrimPrefix(name, from.folder+"/"); name == "LICENSE" {
+			return nil // that of a new plugin is for its maker to choose
+		}
 		if end, ok := strings.CutPrefix(name, from.word+"."); ok { // a program that is a script
 			name = d.Name + "." + end
 		}

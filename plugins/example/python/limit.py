@@ -77,7 +77,7 @@ class Plugin:
             said = dict(context.invocation_metadata())
             if not hmac.compare_digest(said.get("karov-token", ""), self.token):
                 context.abort(grpc.StatusCode.UNAUTHENTICATED, "the token of this start is missing or wrong")
-            whom = [("karov-token", self.token)] + [("karov-call", said["karov-call"])] * ("karov-call" in said)
+            whom = [("karov-token", self.token)] + [(k, v) for k, v in said.items() if k == "karov-call"]
 
             def call(method, message, gives):
                 send = self.host.unary_unary("/" + method, lambda m: m.SerializeToString(), gives.FromString)
