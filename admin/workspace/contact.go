@@ -119,17 +119,6 @@ func (p *pages) contactTalks(c echo.Context) error {
 	return p.Part(c, http.StatusOK, contactTalks(frame.Of(c), x))
 }
 
-func (p *pages) contactLinked(c echo.Context) error {
-	x, err := p.contactView(c)
-	if err != nil {
-		return err
-	}
-	if x.Linked, err = p.linked(c, "contact", x.ID); err != nil {
-		return err
-	}
-	return p.Part(c, http.StatusOK, contactLinked(frame.Of(c), x))
-}
-
 func (p *pages) contactView(c echo.Context) (x contactView, err error) {
 	id, err := idOf(c, "id")
 	if err != nil {

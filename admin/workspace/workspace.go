@@ -66,7 +66,6 @@ func Register(f *frame.Frame, r Rooms) {
 	f.GET("/contacts/:id/timeline", p.contactTimeline)
 	f.GET("/contacts/:id/top", p.contactTop)
 	f.GET("/contacts/:id/talks", p.contactTalks)
-	f.GET("/contacts/:id/linked", p.contactLinked)
 	f.GET("/contacts/:id/edit", p.contactEdit)
 	f.POST("/contacts/:id/edit", p.contactSave)
 	f.GET("/inbox", p.inbox)
