@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/appliance/plugin/confine"
@@ -229,10 +232,12 @@ func (s *session) tellRefused(what, which string, about map[string]string) {
 	}
 }
 
-// lookedAt is a listener that turns strangers away before the first byte and tells of them.
+// lookedAt is a listener that turns strangers away before the first byte and tells of them, and has no more connections
+// at a time than a plugin needs.
 type lookedAt struct {
 	net.Listener
-	s *session
+	s    *session
+	open *atomic.Int32
 }
 
 // Accept gives the next connection of the plugin's own process.
@@ -243,12 +248,31 @@ func (l lookedAt) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		stranger := checkPeer(conn, l.s.peer)
-		if stranger == nil {
-			return conn, nil
+		if stranger == nil && l.open.Add(1) <= connectionsAtOnce {
+			return &counted{UnixConn: conn.(*net.UnixConn), open: l.open}, nil // checkPeer knows no other
 		}
 		_ = conn.Close()
+		if stranger == nil {
+			l.open.Add(-1)
+			l.s.tellRefused(refusedRate, "", map[string]string{"detail": "connections"})
+			time.Sleep(refusalTakes / 20) // only its own next connection waits
+			continue
+		}
 		l.s.tellRefused(refusedStranger, "", map[string]string{"detail": stranger.Error()})
 	}
+}
+
+// counted is a connection that counts while it is open.
+type counted struct {
+	*net.UnixConn
+	open *atomic.Int32
+	once sync.Once
+}
+
+// Close closes the connection and lets another one in.
+func (c *counted) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.UnixConn.Close()
 }
 
 // checkPeer asks the kernel who is at the other end of a connection.
@@ -304,19 +328,20 @@ func (s *session) beginAgain() {
 // noteToken tells of calls that the line itself refused for their token.
 func (s *session) noteToken(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	answer, err := next(ctx, req)
-	s.unauthenticated(err)
+	s.unauthenticated(ctx, err)
 	return answer, err
 }
 
 // noteTokenStream is noteToken for streams.
 func (s *session) noteTokenStream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	err := next(srv, stream)
-	s.unauthenticated(err)
+	s.unauthenticated(stream.Context(), err)
 	return err
 }
 
-func (s *session) unauthenticated(err error) {
+func (s *session) unauthenticated(ctx context.Context, err error) {
 	if status.Code(err) == codes.Unauthenticated {
 		s.tellRefused(refusedToken, "", nil)
+		s.holdUp(ctx)
 	}
 }

@@ -186,7 +186,7 @@ func TestDisabledPluginsAreNotStarted(t *testing.T) {
 	}
 }
 
-func readFile(t *testing.T, name string) string {
+func readFile(t testing.TB, name string) string {
 	t.Helper()
 	raw, err := os.ReadFile(name)
 	if err != nil {

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,14 +20,16 @@ import (
 // How much one plugin may ask of Karov. An honest one meets none of these: its SDK has one connection, on which gRPC
 // itself lets callsAtOnce/2 wait.
 const (
-	callsPerSecond  = 2000
-	callsInABurst   = 4000
-	callsAtOnce     = 64
-	auditsPerMinute = 1000
-	listsAtOnce     = 2           // lists and counts, each of which may read every record
-	tellEvery       = time.Minute // how often Options.Refused hears of one kind of refusal
-	tellsInABurst   = 30          // and of all kinds, then one a second: a plugin may make kinds up
-	maxToldKinds    = 1000
+	connectionsAtOnce = 8
+	refusalTakes      = 200 * time.Millisecond // who floods waits, so that refusing it costs the core little
+	callsPerSecond    = 2000
+	callsInABurst     = 4000
+	callsAtOnce       = 64
+	auditsPerMinute   = 1000
+	listsAtOnce       = 2           // lists and counts, each of which may read every record
+	tellEvery         = time.Minute // how often Options.Refused hears of one kind of refusal
+	tellsInABurst     = 30          // and of all kinds, then one a second: a plugin may make kinds up
+	maxToldKinds      = 1000
 )
 
 // limit bounds what one plugin asks of Karov. It outlives the plugin's process, so that nobody gets a
@@ -50,9 +53,11 @@ func newLimit(now func() time.Time) *limit {
 	}
 }
 
-// enter lets a call in unless there are too many; leave is called at its end.
+// enter lets a call in unless there are too many; leave is called at its end. One that comes too fast counts too: who
+// floods gets no more by it.
 func (l *limit) enter() (leave func(), ok bool) {
-	if l.atOnce.Add(1) > callsAtOnce || !l.calls.AllowN(l.now(), 1) {
+	now := l.now()
+	if l.atOnce.Add(1) > callsAtOnce || l.calls.ReserveN(now, 1).DelayFrom(now) > 0 {
 		l.atOnce.Add(-1)
 		return nil, false
 	}
@@ -127,10 +132,23 @@ func (s *session) sized(ctx context.Context, err error) {
 	}
 }
 
+// tooMany refuses a call for their number, not at once: with so many connections, and so many calls on each, a plugin
+// that floods has no more than some thousands of refusals in a second.
 func (s *session) tooMany(ctx context.Context) error {
 	c := &callbacks{s: s}
 	c.refused(ctx, refusedRate, nil)
+	s.holdUp(ctx)
 	return wire.FaultError(toWire(fault.New(fault.TooMany, "plugin.too-many-calls")))
+}
+
+// holdUp lets a call wait that is refused for what no honest plugin does.
+func (s *session) holdUp(ctx context.Context) {
+	wait := time.NewTimer(refusalTakes/2 + rand.N(refusalTakes)) // not all come back at one moment
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+	}
 }
 
 // oversized tells of single calls over the limit of the line, which gRPC refuses before anybody else sees them.

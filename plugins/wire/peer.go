@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
@@ -128,8 +129,8 @@ func (c peerCredentials) check(conn net.Conn) (net.Conn, credentials.AuthInfo, e
 }
 
 func peerOf(conn net.Conn) (*unix.Ucred, error) {
-	u, ok := conn.(*net.UnixConn)
-	if !ok {
+	u, ok := conn.(syscall.Conn) // who listens may have put something around it
+	if !ok || conn.LocalAddr().Network() != "unix" {
 		return nil, fmt.Errorf("%s is no unix socket", conn.RemoteAddr().Network())
 	}
 	raw, err := u.SyscallConn()

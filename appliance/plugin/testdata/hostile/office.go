@@ -174,14 +174,18 @@ func (h *hostile) flood(ctx context.Context) []attempt {
 		count := func(m *sync.Map) int { n := 0; m.Range(func(_, v any) bool { n += v.(int); return true }); return n }
 		var all sync.WaitGroup
 		until := time.Now().Add(5 * time.Second)
-		for i := range 64 {
+		var clients []wirev1.HostClient
+		for range 4 {
+			conn, err := line(os.Getenv(wire.EnvHostSocket))
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			clients = append(clients, wirev1.NewHostClient(conn))
+		}
+		for i := range 128 { // as many as are let in, with as many calls as each may have under way
 			all.Go(func() {
-				conn, err := line(os.Getenv(wire.EnvHostSocket))
-				if err != nil {
-					return
-				}
-				defer conn.Close()
-				client := wirev1.NewHostClient(conn)
+				client := clients[i%len(clients)]
 				ok, no := 0, 0
 				for time.Now().Before(until) {
 					_, err := client.SaveCursor(with(ctx, h.token), &wirev1.SaveCursorRequest{Account: "office", Cursor: "1"})
