@@ -35,7 +35,7 @@ func sources(t *testing.T, root string) map[string]string {
 // Keys that are put together at run time, by what comes before the last part.
 var families = []string{"role.", "failure.", "frame.theme-", "frame.keys-", "inbox.tab-", "inbox.empty-", "channel.", "contact.kind-", "fact.", "field.contact.",
 	"entity.", "choice.", "field.task.", "field.lead.", "field.deal.", "field.pipeline.", "field.stage.", "field.tag.",
-	"field.segment.", "field.view."}
+	"field.segment.", "field.view.", "console.state-", "console.isolation-", "console.verb-", "console.level-"}
 
 // Each sentence that a page says is there, and each that is there is said somewhere. That every fault has its sentence
 // is tested beside the packs.

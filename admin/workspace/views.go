@@ -137,7 +137,7 @@ func (p *pages) slots(v frame.View, place plugin.Place, on *plugin.Ref, live str
 }
 
 // viewIcons are those of the sprite that a plugin may choose for its page; another gets a plug.
-var viewIcons = []string{"truck", "calendar", "tool", "users", "building", "briefcase", "clock", "message", "phone", "mail", "history"}
+var viewIcons = []string{icon("truck"), icon("calendar"), icon("tool"), "users", "building", "briefcase", "clock", "message", "phone", "mail", "history"}
 
 // viewMenu are the pages of plugins.
 func (p *pages) viewMenu(_ context.Context, v frame.View) (items []frame.MenuItem) {
