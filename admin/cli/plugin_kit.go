@@ -22,9 +22,9 @@ import (
 // sourceVariable names a checkout of Karov for those who do not want to name it each time.
 const sourceVariable = "KAROV_SOURCE"
 
-// kitCommands are those of people who write plugins. None of them needs a daemon.
+// kitCommands are those of people who write plugins. None of them but dev needs a daemon.
 func (c *command) kitCommands() []*cobra.Command {
-	return []*cobra.Command{c.newPlugin(), c.packPlugin(), c.signPackage(), c.verifyPackage(), c.testPlugin()}
+	return []*cobra.Command{c.newPlugin(), c.packPlugin(), c.signPackage(), c.verifyPackage(), c.testPlugin(), c.developPlugin()}
 }
 
 func (c *command) newPlugin() *cobra.Command {

@@ -113,8 +113,9 @@ func showReport(w io.Writer, r kit.Report) {
 	}
 	fmt.Fprintf(w, "For %s it lacks:\n", r.Next)
 	for _, result := range r.Results {
-		if _, lacks := r.Lacks[result.Name]; lacks {
-			fmt.Fprintf(w, "  it %s\n", result.Name)
+		for _, lack := range r.Lacks[result.Name] {
+			first, _, _ := strings.Cut(lack, "\n")
+			fmt.Fprintf(w, "  it %s: %s\n", result.Name, first)
 		}
 	}
 }

@@ -26,6 +26,8 @@ func debianPackages() []debianPackage {
 		{"chromium", "pages as a person sees them"},
 		{"fonts-noto-core", "Hebrew and Cyrillic in those pages"},
 		{"protobuf-compiler", "generated wire types are current"},
+		{"python3-grpcio", "the plugin in Python"},
+		{"python3-protobuf", "the plugin in Python"},
 		{"lintian", "the package obeys Debian's rules"},
 		{"mmdebstrap", "a freshly made Debian for the machine test"},
 		{"systemd-container", "starting that Debian"},

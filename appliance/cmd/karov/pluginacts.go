@@ -15,6 +15,7 @@ import (
 func (a *appliance) pluginActs() map[string]control.Act {
 	return map[string]control.Act{
 		"plugin-list": a.pluginList, "plugin-configure": a.pluginConfigure, "plugin-enable": a.pluginEnable, "plugin-logs": a.pluginLogs,
+		"plugin-dev": a.pluginDev,
 	}
 }
 

@@ -50,3 +50,7 @@ func TestConformance(t *testing.T) {
 		},
 	})
 }
+
+func TestConformanceOverAWholeOffice(t *testing.T) {
+	plugintest.Conform(t, plugintest.Plugin{Dir: "."})
+}
