@@ -1,6 +1,7 @@
 // Package machinetest proves the Debian package on machines: a Debian that is
 // freshly made for it and really booted (systemd-nspawn), and a bare root without
-// a running systemd. Installed, used, upgraded, removed, installed again, purged.
+// a running systemd. Installed, used, upgraded, removed, installed again, purged; and
+// with a plugin that another package brings.
 //
 // It needs root, Linux and the built package, and takes the machine's attention
 // for a minute, so `go run ./packaging/build test` runs it by itself, last, and

@@ -124,6 +124,12 @@ func (o *office) install(t *testing.T) {
 // processes lists the service's processes by our numbers, with their programs.
 func (o *office) processes(t *testing.T) map[string]string {
 	t.Helper()
+	return o.processesBelow(t, "/usr/bin/karov", "/usr/lib/karov/")
+}
+
+// processesBelow lists the machine's processes whose programs begin with one of these paths, by our numbers.
+func (o *office) processesBelow(t *testing.T, paths ...string) map[string]string {
+	t.Helper()
 	found := map[string]string{}
 	links, err := filepath.Glob("/proc/[0-9]*/exe")
 	if err != nil {
@@ -139,7 +145,7 @@ func (o *office) processes(t *testing.T) map[string]string {
 		if space, _ := os.Readlink(dir + "/ns/pid"); err != nil || space != ours {
 			continue
 		}
-		if program == "/usr/bin/karov" || strings.HasPrefix(program, "/usr/lib/karov/") {
+		if slices.ContainsFunc(paths, func(path string) bool { return strings.HasPrefix(program, path) }) {
 			found[filepath.Base(dir)] = program
 		}
 	}
