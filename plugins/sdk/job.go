@@ -55,8 +55,10 @@ func (s jobs) Run(ctx context.Context, r *wirev1.RunRequest) (*wirev1.RunRespons
 
 // MigrateFunc brings the plugin's own records and values from one data version (plugin.yaml: data) to the next. It is
 // called again with the cursor it answered until it is done, so that a fall in the middle goes on there: do a bounded
-// piece each time, and such that the same piece twice does no harm. Karov keeps a copy of everything before the first
-// call, and goes back to it, and to the plugin's old version, after a Permanent error.
+// piece each time, and such that the same piece twice does no harm. Karov keeps no copy of the data: from the first call
+// on the plugin's old version cannot come back. After an error the new version stays and is shown as failed, and Karov
+// goes on where it was when it is next started itself, or with the next version. So what may fail is best looked at before
+// the first piece is changed.
 type MigrateFunc func(ctx context.Context, h Host, from, to int, cursor string) (next string, done bool, err error)
 
 // migration serves Plugin.Migrate.

@@ -405,7 +405,9 @@ const (
 // Migration is served by a plugin whose plugin.yaml's data version grows.
 type MigrationClient interface {
 	// Migrate brings the plugin's own records and values from one data version to the next. Karov calls it again with the
-	// cursor it answered until done, so that a fall in the middle goes on there. Before the first call a copy is kept.
+	// cursor it answered until done, so that a fall in the middle goes on there; the same step may come twice. No copy of
+	// the data is kept: from the first call on the version before cannot come back. After an error this version stays and
+	// is shown as failed; Karov goes on where it was when it is next started itself, or with the next version.
 	Migrate(ctx context.Context, in *MigrateRequest, opts ...grpc.CallOption) (*MigrateResponse, error)
 }
 
@@ -434,7 +436,9 @@ func (c *migrationClient) Migrate(ctx context.Context, in *MigrateRequest, opts 
 // Migration is served by a plugin whose plugin.yaml's data version grows.
 type MigrationServer interface {
 	// Migrate brings the plugin's own records and values from one data version to the next. Karov calls it again with the
-	// cursor it answered until done, so that a fall in the middle goes on there. Before the first call a copy is kept.
+	// cursor it answered until done, so that a fall in the middle goes on there; the same step may come twice. No copy of
+	// the data is kept: from the first call on the version before cannot come back. After an error this version stays and
+	// is shown as failed; Karov goes on where it was when it is next started itself, or with the next version.
 	Migrate(context.Context, *MigrateRequest) (*MigrateResponse, error)
 	mustEmbedUnimplementedMigrationServer()
 }
