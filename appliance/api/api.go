@@ -76,6 +76,8 @@ type Parts struct {
 	Ready func(context.Context) error
 	// Plugins gives the state of each plugin by its id, as "running". Nil where there are none.
 	Plugins func() map[string]string
+	// Sentences gives the plugins' sentences of a language by key. Nil where there are none.
+	Sentences func(lang string) map[string]string
 	// Numbers are given to Prometheus beside our own.
 	Numbers []prometheus.Collector
 	// Down is closed when the appliance goes down, so that streams of events end. Nil where it never does.

@@ -58,8 +58,10 @@ func describeExplain(d *document) operation {
 		chooses(d).answers("200", "The plan.", ref("Explanation"))
 }
 
+const keyOfOverride = `"true": lets the write pass where a plugin would refuse it, for those whom the plugin allows that.`
+
 func describeCreate(d *document) operation {
-	return call("create."+d.entity.Name, "Makes a record.").onceOnly().takes(ref(d.entity.Name+".new")).
+	return call("create."+d.entity.Name, "Makes a record.").onceOnly().header(overrideHeader, keyOfOverride, false).takes(ref(d.entity.Name+".new")).
 		answers("201", "It stands at Location.", ref(d.entity.Name))
 }
 
@@ -71,14 +73,14 @@ func describeGet(d *document) operation {
 
 func describeChange(d *document) operation {
 	o := call("change."+d.entity.Name, "Changes some fields; null empties one.").header("If-Match", keyOfVersion, true).
-		takes(ref(d.entity.Name+".change")).answers("200", "As it is now.", ref(d.entity.Name))
+		header(overrideHeader, keyOfOverride, false).takes(ref(d.entity.Name+".change")).answers("200", "As it is now.", ref(d.entity.Name))
 	o["requestBody"].(doc)["content"].(doc)[mergeType] = doc{"schema": ref(d.entity.Name + ".change")}
 	return o
 }
 
 func describeRemove(d *document) operation {
 	return call("delete."+d.entity.Name, "Puts a record into the bin.").header("If-Match", keyOfVersion, true).
-		answers("204", "It is there.", nil)
+		header(overrideHeader, keyOfOverride, false).answers("204", "It is there.", nil)
 }
 
 func describeTimeline(*document) operation {

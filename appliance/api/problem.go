@@ -107,17 +107,49 @@ func (a *API) fail(err error, c echo.Context) {
 		a.Log.Debug("call refused", about...)
 	}
 	p := problem{Type: "urn:karov:problem:" + f.Kind.String(), Title: a.texts.title(f.Kind), Status: statusOf(f, r.Method),
-		Detail: a.texts.say(f), Instance: shortened(r.URL.EscapedPath()), ID: id, Key: f.Key}
+		Detail: a.say(f), Instance: shortened(r.URL.EscapedPath()), ID: id, Key: f.Key}
 	if f.Kind == fault.Internal {
 		p.Key = "error.internal"
 	}
 	for _, field := range f.Fields {
-		p.Errors = append(p.Errors, fieldProblem{shortened(field.Name), field.Key, a.texts.fill(field.Key, field.Params)})
+		p.Errors = append(p.Errors, fieldProblem{shortened(field.Name), field.Key, a.told(field.Key, field.Params)})
 	}
 	adviseHeaders(c.Response().Header(), f)
 	if err := writeJSON(c, p.Status, problemType, p); err != nil {
 		a.Log.Warn("problem not told", "id", id, "error", err)
 	}
+}
+
+// say gives the sentence of a fault; of a plugin's refusal the plugin's own.
+func (a *API) say(f *fault.Error) string {
+	if f.Kind != fault.Internal && !a.texts.has(f.Key) {
+		if text := a.ofPlugins(f.Key, f.Params); text != "" {
+			return text
+		}
+	}
+	return a.texts.say(f)
+}
+
+// told is say for what is wrong with a field.
+func (a *API) told(key string, params map[string]string) string {
+	if !a.texts.has(key) {
+		if text := a.ofPlugins(key, params); text != "" {
+			return text
+		}
+	}
+	return a.texts.fill(key, params)
+}
+
+// ofPlugins gives a sentence of a plugin in English, as programs are spoken to; "" where no plugin has it.
+func (a *API) ofPlugins(key string, params map[string]string) string {
+	if a.Sentences == nil {
+		return ""
+	}
+	sentence := a.Sentences("en")[key]
+	if sentence == "" {
+		return ""
+	}
+	return texts{key: sentence}.fill(key, params)
 }
 
 // adviseHeaders tells a program what to do about it, as HTTP has it.

@@ -98,6 +98,9 @@ func (h *Host) mayPress(ctx context.Context, a ActionSpec, press Press) error {
 	if len(press.Input) > maxInputs {
 		return fault.InvalidField("input", "field.too-many", "limit", maxInputs)
 	}
+	if a.Entity != "" && h.o.Gate.Scope(ctx, a.verb(), a.Entity) == access.None {
+		return h.o.Gate.Require(ctx, a.verb(), access.Object{Entity: a.Entity})
+	}
 	for _, ref := range press.Records {
 		if a.Entity != "" && ref.Entity != a.Entity {
 			return fault.InvalidField("records", "field.malformed")

@@ -177,7 +177,7 @@ func (a *appliance) routes(pages *frame.Frame) http.Handler {
 func (a *appliance) programs(limits api.Limits, session func(*http.Request) (access.Actor, bool, error), down <-chan struct{}) (*api.API, error) {
 	return api.New(api.Parts{Book: a.book, Schema: a.schema, Gate: a.gate, Journal: a.journal, Files: a.files, Transfer: a.transfer, Segments: a.segments,
 		Contacts: a.contacts, Inbox: a.inbox, Tasks: a.tasks, Deals: a.deals, Staff: a.staff, Search: a.search, Log: a.log, Now: a.now, Version: version,
-		Country: a.config.Country, Spool: a.config.Data, Limits: limits, Session: session, Ready: a.ready, Plugins: a.pluginStates, Numbers: []prometheus.Collector{a.plugins}, Down: down})
+		Country: a.config.Country, Spool: a.config.Data, Limits: limits, Session: session, Sentences: a.plugins.Sentences, Ready: a.ready, Plugins: a.pluginStates, Numbers: []prometheus.Collector{a.plugins}, Down: down})
 }
 
 // pluginStates gives each plugin's state by its id.
