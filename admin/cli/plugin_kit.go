@@ -60,7 +60,7 @@ func (c *command) newPlugin() *cobra.Command {
 type signing struct{ key, certificate string }
 
 func (s *signing) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.key, "key", "", "file of the reseller's secret key")
+	cmd.Flags().StringVar(&s.key, "key-file", "", "file of the reseller's secret key")
 	cmd.Flags().StringVar(&s.certificate, "certificate", "", "file of the reseller's certificate")
 }
 
@@ -70,7 +70,7 @@ func (s *signing) signer() (*pack.Signer, error) {
 		return nil, nil
 	}
 	if s.key == "" || s.certificate == "" {
-		return nil, usageError{errors.New("--key and --certificate belong together")}
+		return nil, usageError{errors.New("--key-file and --certificate belong together")}
 	}
 	raw, err := readSmall(s.key)
 	if err != nil {
@@ -95,7 +95,7 @@ func (c *command) packPlugin() *cobra.Command {
 	var s signing
 	cmd := &cobra.Command{Use: "pack DIR", Short: "Build the plugin in a folder and make its package", Args: exactly(1),
 		Long: "Compiles the plugin where its folder has Go's sources, and packs it. The same folder gives the same package, byte for byte. Without " +
-			"--key and --certificate the package is not signed, and no office installs it before karov plugin sign.",
+			"--key-file and --certificate the package is not signed, and no office installs it before karov plugin sign.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			signer, err := s.signer()
 			if err != nil {
@@ -159,7 +159,7 @@ func (c *command) signPackage() *cobra.Command {
 				return err
 			}
 			if signer == nil {
-				return usageError{errors.New("--key and --certificate are needed")}
+				return usageError{errors.New("--key-file and --certificate are needed")}
 			}
 			raw, err := readPackage(args[0])
 			if err != nil {

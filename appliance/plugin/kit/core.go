@@ -63,7 +63,7 @@ func (d *tried) View(ctx context.Context, fn func(store.Tx) error) error {
 func (d *tried) Update(ctx context.Context, fn func(store.Tx) error) error {
 	d.wait()
 	if d.full.Load() {
-		return fault.New(fault.Unavailable, "store.full")
+		return fault.New(fault.Unavailable, "disk.full")
 	}
 	return d.DB.Update(ctx, fn)
 }
@@ -209,6 +209,7 @@ func keepCustom(registry *schema.Registry, gate *access.Gate) {
 // quick are spans of time short enough for a test.
 func quick() plugin.Timing {
 	return plugin.Timing{
+		Before: 3 * time.Second, Render: 4 * time.Second,
 		PingEvery: 300 * time.Millisecond, Ping: 2 * time.Second,
 		BackoffMin: 20 * time.Millisecond, BackoffMax: 100 * time.Millisecond, Crashes: 1000,
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -82,7 +83,7 @@ type Result struct {
 func (s *Subject) Run(ctx context.Context, c Check) Result {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	t := &T{ctx: ctx, subject: s, outcome: Passed}
+	t := &T{ctx: ctx, subject: s, starting: c.first, outcome: Passed}
 	began := time.Now()
 	done := make(chan struct{})
 	go func() { // so that Fatalf can end the check and nothing else
@@ -96,8 +97,9 @@ func (s *Subject) Run(ctx context.Context, c Check) Result {
 
 // T is one run of a check.
 type T struct {
-	ctx     context.Context
-	subject *Subject
+	ctx      context.Context
+	subject  *Subject
+	starting bool // the check is about the start alone
 
 	mu       sync.Mutex
 	outcome  Outcome
@@ -169,8 +171,17 @@ func (t *T) wait(what string, holds func() bool) {
 	}
 }
 
-// open opens an office with the plugin in it, over a folder of its own.
+// unconfigured tells whether the plugin has settings that it cannot do without, and nobody gave them.
+func (s *Subject) unconfigured() bool {
+	return s.World.Config == nil && slices.ContainsFunc(s.m.Config, func(c plugin.Setting) bool { return c.Required && c.Default == "" })
+}
+
+// open opens an office with the plugin in it, over a folder of its own. A plugin that nobody configured can only be
+// started.
 func (t *T) open(change ...func(*office)) *Core {
+	if t.subject.unconfigured() && !t.starting {
+		t.missing("%s gives no configuration (config:), and the plugin has settings that are required", WorldFile)
+	}
 	o := office{home: t.subject.Home, data: t.folder(), launch: t.subject.Launch, config: t.subject.World.settings}
 	for _, c := range change {
 		c(&o)
@@ -192,7 +203,10 @@ func (t *T) open(change ...func(*office)) *Core {
 func (t *T) up(c *Core, pid int) plugin.Status {
 	t.wait("the plugin runs", func() bool {
 		s := c.status()
-		return s.State == plugin.Running && s.PID != pid && s.LastError == nil && c.Host.Healthy(s.ID) == nil
+		if s.State != plugin.Running || s.PID == pid {
+			return false
+		}
+		return t.subject.unconfigured() || s.LastError == nil && c.Host.Healthy(s.ID) == nil
 	})
 	return c.status()
 }
