@@ -17,8 +17,7 @@ import (
 )
 
 const (
-	beforeWithin = 300 * time.Millisecond
-	asksAtOnce   = 8 // of one batch
+	asksAtOnce = 8 // of one batch
 
 	// A hook that did not answer so often in a row is not asked for a while: it would hold up every write.
 	hookMisses = 5
@@ -141,7 +140,7 @@ func (h *Host) askHook(ctx context.Context, k hook, ask record.Ask, sofar map[st
 	if err != nil {
 		return silent(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, beforeWithin)
+	ctx, cancel := context.WithTimeout(ctx, h.o.Timing.Before)
 	defer cancel()
 	request, err := h.beforeRequest(ctx, s, k, ask, sofar)
 	if err != nil {

@@ -110,6 +110,8 @@ type Timing struct {
 	Start        time.Duration // from the start of the process until it has said who it is: 15 s
 	Configure    time.Duration // 10 s
 	Send         time.Duration // 60 s
+	Before       time.Duration // how long a before-hook may take: 300 ms
+	Render       time.Duration // how long a view may take: 2 s
 	PingEvery    time.Duration // 10 s
 	Ping         time.Duration // how long an answer to a ping may take: 5 s. Two that fail end the plugin
 	Silence      time.Duration // how long the stream of its health may be silent: 30 s
@@ -131,6 +133,8 @@ func (t Timing) withDefaults() Timing {
 	set(&t.Start, 15*time.Second)
 	set(&t.Configure, 10*time.Second)
 	set(&t.Send, time.Minute)
+	set(&t.Before, 300*time.Millisecond)
+	set(&t.Render, 2*time.Second)
 	set(&t.PingEvery, 10*time.Second)
 	set(&t.Ping, 5*time.Second)
 	set(&t.Silence, 30*time.Second)

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/karov-crm/karov/appliance/access"
@@ -19,7 +18,6 @@ import (
 
 // Limits of a view. What is over them is a fault of the plugin: half a table would be taken for a whole one.
 const (
-	renderWithin  = 2 * time.Second
 	maxBlocks     = 100
 	maxRows       = 500
 	maxColumns    = 12
@@ -70,7 +68,7 @@ func (h *Host) Render(ctx context.Context, plugin, view string, on *Ref, params 
 	if err != nil {
 		return View{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, renderWithin)
+	ctx, cancel := context.WithTimeout(ctx, h.o.Timing.Render)
 	defer cancel()
 	lang := languageOf(ctx)
 	request := &wirev1.RenderRequest{View: view, Record: on.toWire(), Actor: actorToWire(ctx), Params: map[string]string{}}

@@ -81,6 +81,7 @@ type World struct {
 // Quick are spans of time short enough for a test.
 func Quick() plugin.Timing {
 	return plugin.Timing{
+		Before: 3 * time.Second, Render: 4 * time.Second, // on a machine where everything is tested at once
 		PingEvery: 300 * time.Millisecond, Ping: 2 * time.Second,
 		BackoffMin: 20 * time.Millisecond, BackoffMax: 100 * time.Millisecond, Crashes: 1000,
 	}

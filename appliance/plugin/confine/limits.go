@@ -12,7 +12,7 @@ import (
 const (
 	stackSize  = 2 << 20  // of the first thread, and by default of each other in C
 	lockedSize = 64 << 10 // memory that cannot be swapped out
-	gentleness = 10       // the core comes first when the processors are busy
+	gentleness = 5        // the core comes first when the processors are busy, and a hook is still in time
 	oomScore   = "500"    // and last when memory runs out
 )
 

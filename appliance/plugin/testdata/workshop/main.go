@@ -46,7 +46,7 @@ func before(_ context.Context, _ sdk.Host, w sdk.Write) (sdk.Values, error) {
 	case strings.HasPrefix(name, "refuse") && !w.Override:
 		return nil, sdk.Refuse("workshop.refused", "name", name)
 	case strings.HasPrefix(name, "slow"):
-		time.Sleep(2 * time.Second)
+		time.Sleep(8 * time.Second)
 	case strings.HasPrefix(name, "die"):
 		os.Exit(9)
 	case strings.HasPrefix(name, "score"):
@@ -73,7 +73,7 @@ func greet(ctx context.Context, h sdk.Host, p sdk.Press) (sdk.Outcome, error) {
 
 func lorries(ctx context.Context, h sdk.Host, l sdk.Look) (sdk.View, error) {
 	if l.Params["do"] == "slow" {
-		time.Sleep(5 * time.Second)
+		time.Sleep(8 * time.Second)
 	}
 	if l.Params["do"] == "wrong" {
 		return sdk.View{Blocks: []sdk.Block{sdk.Buttons{{Label: sdk.Plain("x"), Action: "never-declared"}}}}, nil
