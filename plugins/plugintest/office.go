@@ -1,5 +1,6 @@
-// Package plugintest is the suite that every plugin passes, ours and a reseller's: Run starts the real plugin process
-// under the real host, lets messages come and go, and kills, stops and starts the plugin meanwhile.
+// Package plugintest is the suite that every plugin passes, ours and a reseller's. Conform is that of `karov plugin test`,
+// over a whole office (appliance/plugin/kit); Run is for a channel whose world only its own test can reach: it starts the
+// real process under the real host, lets messages come and go, and kills, stops and starts the plugin meanwhile.
 //
 // It owns Office, an office in memory that stands where the store-backed rooms stand in Karov. It promises that a
 // plugin that passes neither loses nor doubles a message when it falls at a bad moment, speaks to people in every
