@@ -20,7 +20,7 @@ import (
 
 // gentle is how the launcher ranks plugins among processes. What is compared with a confined one gets the same rank, since
 // it is the host that is measured and not who else uses the processors.
-const gentle = 10
+const gentle = 5
 
 // polite gives a rank to a process that leads a group, and to its threads.
 func polite(pid, rank int) error { return syscall.Setpriority(syscall.PRIO_PGRP, pid, rank) }
