@@ -37,6 +37,7 @@ type recordsView struct {
 }
 
 type recordRow struct {
+	ID          record.ID
 	Path, Title string
 	Cells       [][]cell // by column
 }
@@ -132,7 +133,7 @@ func (p *pages) listRecords(c echo.Context, x *recordsView, wanted *filter.Filte
 
 func (t *recordTeller) rows(e *schema.Entity, records []record.Record, columns []*schema.Field) (rows []recordRow) {
 	for _, r := range records {
-		row := recordRow{Path: recordPath(&plugin.Ref{Entity: e.Name, ID: r.ID}), Title: titleOf(t.v, e, r)}
+		row := recordRow{ID: r.ID, Path: recordPath(&plugin.Ref{Entity: e.Name, ID: r.ID}), Title: titleOf(t.v, e, r)}
 		for _, f := range columns {
 			row.Cells = append(row.Cells, t.cells(e, r, f))
 		}

@@ -299,3 +299,23 @@ func TestRecordPagesAreSound(t *testing.T) {
 	p.Type("#plate", "12-345-67\r")
 	p.Until(`document.querySelector("h1").textContent.includes("12-345-67")`)
 }
+
+func TestAButtonOfAListWorksOnWhatIsTicked(t *testing.T) {
+	d := aDay(newOffice(t))
+	lorry := yard(d)
+	owner := d.reader(t, access.Owner)
+	ref := "vehicles.asset " + lorry.ID.String()
+	page := owner.get("/records/vehicles.asset")
+	for _, want := range []string{`form="acts"`, `value="` + ref + `"`, `name="_act" value="` + workshopID + ` wash"`, "With those that are ticked"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the list lacks %s\n%s", want, page)
+		}
+	}
+	form := url.Values{"_act": {workshopID + " wash"}, "_record": {ref}, "_next": {"/records/vehicles.asset"}}
+	if status, _, head := owner.ask(http.MethodPost, "/actions", form); status != http.StatusSeeOther || head.Get("Location") != "/records/vehicles.asset" {
+		t.Errorf("%d to %s", status, head.Get("Location"))
+	}
+	if p := d.workshop.pressed; len(p) != 1 || p[0].Action != "wash" || len(p[0].Records) != 1 || p[0].Records[0].ID != lorry.ID {
+		t.Errorf("pressed %+v", p)
+	}
+}

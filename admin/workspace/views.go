@@ -272,7 +272,11 @@ func (p *pages) press(c echo.Context) error {
 	if err != nil {
 		return fault.InvalidField("form", "field.malformed")
 	}
-	press := plugin.Press{Plugin: c.Param("plugin"), Action: c.Param("action"), Key: form.Get("_key"), Input: map[string]any{}}
+	id, action := c.Param("plugin"), c.Param("action")
+	if act := form.Get("_act"); action == "" { // the buttons of a list share one form
+		id, action, _ = strings.Cut(act, " ")
+	}
+	press := plugin.Press{Plugin: id, Action: action, Key: form.Get("_key"), Input: map[string]any{}}
 	for _, text := range form["_record"] {
 		ref, err := refOf(text)
 		if err != nil {

@@ -97,6 +97,9 @@ func (w *workshop) Render(ctx context.Context, _, view string, on *plugin.Ref, p
 }
 
 func (w *workshop) Actions(_ context.Context, entity, on string) []plugin.ActionRef {
+	if entity == "vehicles.asset" && on == "list" {
+		return []plugin.ActionRef{{Plugin: workshopID, Name: "wash", Entity: entity, Needs: "change", Label: plugin.Label{"he": "לשטוף", "en": "Wash", "ru": "Помыть"}}}
+	}
 	if entity != "contact" || on != "card" {
 		return nil
 	}

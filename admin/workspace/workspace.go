@@ -90,6 +90,7 @@ func Register(f *frame.Frame, r Rooms) {
 	f.GET("/views/:plugin/:view", p.view)
 	f.GET("/views/:plugin/:view/part", p.viewPart)
 	f.POST("/actions/:plugin/:action", p.press)
+	f.POST("/actions", p.press)
 }
 
 // idOf reads an id from the path.

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/karov-crm/karov/appliance/fault"
 	"github.com/karov-crm/karov/plugins/wire"
+	"golang.org/x/sys/unix"
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -22,6 +24,8 @@ import (
 const (
 	connectionsAtOnce = 8
 	refusalTakes      = 200 * time.Millisecond // who floods waits, so that refusing it costs the core little
+	floodAfter        = 500                    // refused calls of one process
+	lastOfAll         = 19                     // as a rank among processes, the last that there is
 	callsPerSecond    = 2000
 	callsInABurst     = 4000
 	callsAtOnce       = 64
@@ -137,8 +141,20 @@ func (s *session) sized(ctx context.Context, err error) {
 func (s *session) tooMany(ctx context.Context) error {
 	c := &callbacks{s: s}
 	c.refused(ctx, refusedRate, nil)
+	if s.floods.Add(1) == floodAfter {
+		s.humble(ctx)
+	}
 	s.holdUp(ctx)
 	return wire.FaultError(toWire(fault.New(fault.TooMany, "plugin.too-many-calls")))
+}
+
+// humble puts a process that floods behind everybody else on the machine, until its end: only a new process starts afresh.
+func (s *session) humble(ctx context.Context) {
+	if err := unix.Setpriority(unix.PRIO_PGRP, s.pid(), lastOfAll); err != nil {
+		s.p.say(ctx, slog.LevelWarn, "a plugin that floods could not be put last", slog.Any("error", err))
+		return
+	}
+	s.p.say(ctx, slog.LevelWarn, "a plugin floods and comes last from now on", slog.Int("refused", floodAfter))
 }
 
 // holdUp lets a call wait that is refused for what no honest plugin does.

@@ -66,6 +66,7 @@ type session struct {
 	calls   *openCalls
 	grant   *access.Granted
 	limit   *limit
+	floods  atomic.Int64 // calls that were refused for their number
 
 	tells   bool                   // the plugin streams its health
 	heard   atomic.Int64           // how often it told it

@@ -249,7 +249,10 @@ func (g *garage) overridden(over string) {
 	if _, err := g.press(g.agent, "plan-anyway", g.ref(contractKind, over), nil); fault.KindOf(err) != fault.Forbidden {
 		g.t.Errorf("an agent plans anyway: %v", err)
 	}
-	_, err = g.press(g.agent, "plan-anyway", nil, nil)
+	if _, err := g.press(g.agent, "plan-anyway", nil, nil); fault.KindOf(err) != fault.Forbidden {
+		g.t.Errorf("an agent presses it on nothing: %v", err)
+	}
+	_, err = g.press(g.manager, "plan-anyway", nil, nil)
 	g.refused("a press on nothing", err, "fieldservice.one-contract")
 	out, err := g.press(g.manager, "plan-anyway", g.ref(contractKind, over), nil)
 	g.must(err)
