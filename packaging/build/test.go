@@ -47,7 +47,7 @@ func unitTests(ctx context.Context, d desk) tally {
 	if err != nil {
 		return brokenRun("tests", d, err)
 	}
-	args := append([]string{"-race", "-p", "2", "-timeout", "15m"}, packages...)
+	args := append([]string{"-race", "-p", "2", "-timeout", "25m"}, packages...)
 	t, err := goTest(ctx, d, nil, args...)
 	if err != nil {
 		t.add(brokenRun("tests", d, err))

@@ -34,12 +34,36 @@ func Build(t testing.TB, dir, pkg string) string {
 		t.Fatalf("copy the plugin: %v", err)
 	}
 	if pkg != "" {
-		out, err := exec.Command("go", "build", "-o", filepath.Join(to, m.Binary), pkg).CombinedOutput()
+		program, err := built(pkg)
 		if err != nil {
-			t.Fatalf("build %s: %v\n%s", pkg, err, out)
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(to, m.Binary), program, 0o700); err != nil {
+			t.Fatalf("write %s: %v", m.Binary, err)
 		}
 	}
 	return home
+}
+
+// programs are those that this test program built, by package: linking one anew for each test takes longer than the test.
+var programs sync.Map // package -> func() ([]byte, error)
+
+// built gives a program, built once in each test program.
+func built(pkg string) ([]byte, error) {
+	once, _ := programs.LoadOrStore(pkg, sync.OnceValues(func() ([]byte, error) {
+		dir, err := os.MkdirTemp("", "k")
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		path := filepath.Join(dir, "program")
+		out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput()
+		if err != nil {
+			return nil, fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+		}
+		return os.ReadFile(path)
+	}))
+	return once.(func() ([]byte, error))()
 }
 
 // Launcher builds the program that locks plugins in (package confine) and gives its path, for plugin.Options.Launch.
@@ -57,19 +81,9 @@ func Launcher(t testing.TB) string {
 }
 
 // launcher builds the launcher once in each test program.
-var launcher = sync.OnceValues(func() ([]byte, error) {
-	dir, err := os.MkdirTemp("", "k")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "launch")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/karov-crm/karov/appliance/plugin/confine/launch").CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("build the launcher: %w\n%s", err, out)
-	}
-	return os.ReadFile(path)
-})
+func launcher() ([]byte, error) {
+	return built("github.com/karov-crm/karov/appliance/plugin/confine/launch")
+}
 
 // World is a running host with one office.
 type World struct {
