@@ -24,10 +24,10 @@ import (
 const (
 	connectionsAtOnce = 8
 	refusalTakes      = 200 * time.Millisecond // who floods waits, so that refusing it costs the core little
-	floodAfter        = 500                    // refused calls of one process
+	floodAfter        = 100                    // refused calls of one process
 	lastOfAll         = 19                     // as a rank among processes, the last that there is
 	callsPerSecond    = 2000
-	callsInABurst     = 4000
+	callsInABurst     = 2000
 	callsAtOnce       = 64
 	auditsPerMinute   = 1000
 	listsAtOnce       = 2           // lists and counts, each of which may read every record
