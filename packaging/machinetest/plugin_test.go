@@ -99,7 +99,7 @@ func (r *reseller) ship(version string, permissions []string) string {
 			r.t.Fatal(err)
 		}
 	}
-	r.karov("pack", folder, "--key", "reseller.key", "--certificate", "reseller.cert", "-o", tree+verticalIn)
+	r.karov("pack", folder, "--key-file", "reseller.key", "--certificate", "reseller.cert", "-o", tree+verticalIn)
 	// The next version is made from the same folder.
 	r.replace(filepath.Join(folder, "plugin.yaml"), "version: "+version, "version: 0.1.0")
 	r.replace(filepath.Join(folder, "main.go"), `"`+version+`"`, `"0.1.0"`)
